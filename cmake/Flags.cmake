@@ -1,0 +1,37 @@
+# Compiler flags of our own code; generated and third-party code is compiled without them.
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+# Assertions are ours (CHECK) and stay on; optimisation is the same for all but the kernels.
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
+set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
+
+set(VLMQ_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
+if(VLMQ_SANITIZE)
+  add_compile_options(-fsanitize=${VLMQ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${VLMQ_SANITIZE})
+else()
+  add_compile_options($<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+  add_compile_options(-fstack-protector-strong)
+  add_link_options(-Wl,-z,relro,-z,now)
+endif()
+
+add_library(vlmq_options INTERFACE)
+target_compile_definitions(vlmq_options INTERFACE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE
+  VLMQ_VERSION="${PROJECT_VERSION}")
+target_include_directories(vlmq_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(vlmq_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef
+  -Wvla -Wformat=2 -Wswitch-enum -Wpointer-arith -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough
+  -Werror
+  $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op -Walloc-zero -Wjump-misses-init -Wno-format-truncation>
+  $<$<C_COMPILER_ID:Clang>:-Wcomma -Wthread-safety -Wunreachable-code>)
+
+function(vlmq_flags target)
+  target_link_libraries(${target} PRIVATE vlmq_options)
+endfunction()

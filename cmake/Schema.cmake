@@ -1,0 +1,38 @@
+# Generated sources: protobuf-c code from proto/schema, the option help from its comments, and
+# the Redis function library from broker/state/lua.
+find_program(PROTOC_C protoc-c REQUIRED)
+
+function(vlmq_schema_library name)
+  file(GLOB_RECURSE protos CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} proto/schema/*.proto)
+  set(out ${CMAKE_BINARY_DIR}/gen)
+  file(MAKE_DIRECTORY ${out})
+  set(sources)
+  foreach(proto IN LISTS protos)
+    string(REGEX REPLACE "\\.proto$" ".pb-c" base ${proto})
+    add_custom_command(OUTPUT ${out}/${base}.c ${out}/${base}.h
+      COMMAND ${PROTOC_C} --c_out=${out} --proto_path=${CMAKE_SOURCE_DIR} ${proto}
+      WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} DEPENDS ${CMAKE_SOURCE_DIR}/${proto} VERBATIM)
+    list(APPEND sources ${out}/${base}.c)
+  endforeach()
+  # The comments of the job specs are the help texts of the client's options.
+  file(GLOB specs CONFIGURE_DEPENDS proto/schema/jobs/*.proto)
+  add_custom_command(OUTPUT ${out}/proto/schema/jobs_help.h
+    COMMAND awk -f ${CMAKE_SOURCE_DIR}/cmake/help.awk ${specs} > ${out}/proto/schema/jobs_help.h
+    DEPENDS ${specs} ${CMAKE_SOURCE_DIR}/cmake/help.awk VERBATIM)
+  add_library(${name} STATIC ${sources} ${out}/proto/schema/jobs_help.h)
+  target_include_directories(${name} SYSTEM PUBLIC ${out})
+  target_link_libraries(${name} PUBLIC PkgConfig::PROTOBUFC)
+endfunction()
+
+# Joins broker/state/lua/*.lua in name order into a C byte array.
+function(vlmq_lua target)
+  file(GLOB parts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/broker/state/lua/*.lua)
+  list(SORT parts)
+  set(out ${CMAKE_BINARY_DIR}/gen/broker/state/lua_library.h)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/gen/broker/state)
+  add_custom_command(OUTPUT ${out}
+    COMMAND sh ${CMAKE_SOURCE_DIR}/cmake/lua_embed.sh ${out} ${parts}
+    DEPENDS ${parts} ${CMAKE_SOURCE_DIR}/cmake/lua_embed.sh VERBATIM)
+  target_sources(${target} PRIVATE ${out})
+  target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/gen)
+endfunction()

@@ -1,0 +1,57 @@
+/* hash.c - SHA-256 over libcrypto. It fails only when memory is out, and then dies: a digest
+ * guards what was written, so there is no going on without it. */
+#include "common/base/hash.h"
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+#include <openssl/evp.h>
+
+struct hash {
+    EVP_MD_CTX *ctx;
+};
+
+static void start(struct hash *hash)
+{
+    CHECK(EVP_DigestInit_ex(hash->ctx, EVP_sha256(), NULL) == 1);
+}
+
+struct hash *hash_new(void)
+{
+    struct hash *hash = mem_new(sizeof *hash);
+    hash->ctx = EVP_MD_CTX_new();
+    CHECK(hash->ctx != NULL);
+    start(hash);
+    return hash;
+}
+
+void hash_free(struct hash *hash)
+{
+    if (!hash) return;
+    EVP_MD_CTX_free(hash->ctx);
+    mem_free(hash);
+}
+
+void hash_add(struct hash *hash, const void *data, size_t bytes)
+{
+    CHECK(EVP_DigestUpdate(hash->ctx, data, bytes) == 1);
+}
+
+void hash_end(struct hash *hash, uint8_t digest[HASH_SHA256_BYTES])
+{
+    CHECK(EVP_DigestFinal_ex(hash->ctx, digest, NULL) == 1);
+    start(hash);
+}
+
+void hash_sha256(uint8_t digest[HASH_SHA256_BYTES], const void *data, size_t bytes)
+{
+    CHECK(EVP_Digest(data, bytes, digest, NULL, EVP_sha256(), NULL) == 1);
+}
+
+void hash_sha256_text(char dst[HASH_SHA256_TEXT], const void *data, size_t bytes)
+{
+    uint8_t digest[HASH_SHA256_BYTES];
+    hash_sha256(digest, data, bytes);
+    str_hex(dst, digest, sizeof digest);
+}

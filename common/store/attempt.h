@@ -1,0 +1,90 @@
+/* attempt.h - an attempt's output: private files, then one commit that counts.
+ *
+ * The store decides which attempt of a task counts (exactly-once effect under at-least-once
+ * delivery). Under the output folder:
+ *   _vlmq/attempt/TASK.LEASE/NAME   private files of one attempt
+ *   _vlmq/manifest/TASK.json        the manifest; creating it if absent is the commit
+ *   NAME                            the published file
+ * attempt_open first looks for the manifest: if there is one, *adopted is set, its files are
+ * published as far as they are not yet (roll forward), leftovers of other attempts of the task
+ * are removed, and the result is filled. Otherwise the caller creates files and commits.
+ * attempt_commit makes them durable, creates the manifest if absent, and publishes; if another
+ * attempt was first, it removes its own files and adopts. A crash between any two steps leaves
+ * something that the next attempt, or attempt_sweep, mends. attempt_drop removes the private files.
+ * A manifest that lost its files (published and private both missing, or of another size) is
+ * ERR_CORRUPT with a sentence. */
+#ifndef STORE_ATTEMPT_H
+#define STORE_ATTEMPT_H
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "common/store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ATTEMPT_FILES_MAX      16
+#define ATTEMPT_NAME_BYTES     128
+#define ATTEMPT_MANIFEST_BYTES (256 * 1024) /* 16 files and COUNTERS_MAX counters fit many times */
+
+struct attempt_counter {
+    char name[COUNTER_NAME_BYTES];
+    int64_t value;
+};
+
+struct attempt_file {
+    char name[ATTEMPT_NAME_BYTES]; /* public name, such as 00042.tar */
+    int64_t bytes;
+    char sha256[65];
+};
+
+/* What a manifest says. */
+struct attempt_manifest {
+    char task[TASK_NAME_BYTES];
+    char lease[LEASE_ID_BYTES]; /* of the attempt that committed */
+    struct attempt_file file[ATTEMPT_FILES_MAX];
+    uint32_t files_count;
+    struct attempt_counter counter[COUNTERS_MAX];
+    uint32_t counters_count;
+    int64_t items, items_ok, bytes;
+    uint8_t digest[32]; /* SHA-256 of the manifest's text without task-independent parts: equal
+                           outputs have equal digests, whoever made them (the lease is left out) */
+};
+
+struct attempt;
+
+/* task: the task's name. The store outlives the attempt. */
+CHECKED int attempt_open(struct attempt **attempt, struct store *store, const char *task,
+                         const char *lease, bool *adopted, struct attempt_manifest *manifest,
+                         struct err *err);
+/* Opens a private file that will be published under `name`; close it with attempt_file_close. */
+CHECKED int attempt_file_open(struct attempt *attempt, struct store_file **file, const char *name,
+                              struct err *err);
+CHECKED int attempt_file_close(struct attempt *attempt, struct store_file *file, struct err *err);
+/* The private folder on disk for scratch files that are not published; created. */
+CHECKED int attempt_scratch(struct attempt *attempt, char *path, size_t path_bytes,
+                            struct err *err);
+/* manifest: items, items_ok, bytes and counters are read; the rest is filled. *adopted: another
+ * attempt was first and its manifest is in *manifest. */
+CHECKED int attempt_commit(struct attempt *attempt, struct attempt_manifest *manifest, bool *adopted,
+                           struct err *err);
+/* Ends it; without a commit its private files are removed. Accepts NULL. */
+void attempt_close(struct attempt *attempt);
+
+/* Reads one committed manifest; ERR_NOT_FOUND if there is none. */
+CHECKED int attempt_manifest_read(struct store *store, const char *task,
+                                  struct attempt_manifest *manifest, struct err *err);
+/* Closing task: rolls every manifest forward and removes all private folders. */
+CHECKED int attempt_sweep(struct store *store, struct err *err);
+/* Calls visit for every committed manifest in name order. */
+CHECKED int attempt_each(struct store *store,
+                         int (*visit)(void *ctx, const struct attempt_manifest *manifest,
+                                      struct err *err),
+                         void *ctx, struct err *err);
+/* The output belongs to one input and one spec: creates _vlmq/job.json if absent with these texts
+ * (kind, fingerprint of the input, canonical spec as JSON), or compares: ERR_INVALID with a sentence
+ * that tells what differs. */
+CHECKED int attempt_claim_output(struct store *store, const char *kind, const char *fingerprint,
+                                 const char *spec_json, struct err *err);
+
+#endif

@@ -1,0 +1,58 @@
+/* store.h - where bytes of jobs live: a folder, named by a path or file:// URL.
+ *
+ * Names inside a store are relative, "/"-separated, without "..", ".", empty parts or a leading
+ * "/". Several processes and threads use the same store at a time. store_open picks the
+ * implementation by the URL's scheme; fs/ is the one for folders. Errors as in fs.h. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
+struct store_file; /* a file being written, private until it is published */
+
+/* create: makes the folder if it is missing. Refuses unknown schemes with ERR_INVALID. */
+CHECKED int store_open(struct store **store, const char *url, bool create, struct err *err);
+void store_close(struct store *store);
+const char *store_url(const struct store *store);
+
+/* Reads a whole object, at most bytes_max (else ERR_LIMIT). */
+CHECKED int store_get(struct store *store, struct buf *out, const char *name, size_t bytes_max,
+                      struct err *err);
+/* Reads exactly bytes at offset, or fewer at the end of the object; *got tells. */
+CHECKED int store_get_range(struct store *store, void *dst, const char *name, int64_t offset,
+                            size_t bytes, size_t *got, struct err *err);
+/* Writes a whole object, replacing atomically; durable on return. */
+CHECKED int store_put(struct store *store, const char *name, const void *data, size_t bytes,
+                      struct err *err);
+/* Creates it whole and durable, or leaves the one that is there: *created tells. */
+CHECKED int store_put_new(struct store *store, const char *name, const void *data, size_t bytes,
+                          bool *created, struct err *err);
+CHECKED int store_size(struct store *store, int64_t *bytes, const char *name, struct err *err);
+/* Renames; replaces to; durable on return. ERR_NOT_FOUND if from is missing. */
+CHECKED int store_rename(struct store *store, const char *from, const char *to, struct err *err);
+CHECKED int store_remove(struct store *store, const char *name, struct err *err); /* missing: fine */
+/* Removes everything under a folder name; missing: fine. */
+CHECKED int store_remove_tree(struct store *store, const char *name, struct err *err);
+/* Names directly under a folder name ("" is the root), sorted; folders end in "/". */
+CHECKED int store_list(struct store *store, const char *folder,
+                       int (*visit)(void *ctx, const char *name, struct err *err), void *ctx,
+                       struct err *err);
+/* Free bytes, where the store can tell; else INT64_MAX. */
+CHECKED int store_free_bytes(struct store *store, int64_t *bytes, struct err *err);
+
+/* Streams a new object; nothing is visible under its name before store_file_close, which makes it
+ * durable. Either close or drop ends the file. Also tells size and SHA-256. */
+CHECKED int store_file_open(struct store *store, struct store_file **file, const char *name,
+                            struct err *err);
+CHECKED int store_file_write(struct store_file *file, const void *data, size_t bytes,
+                             struct err *err);
+CHECKED int store_file_close(struct store_file *file, int64_t *bytes, uint8_t sha256[32],
+                             struct err *err);
+void store_file_drop(struct store_file *file);
+
+#endif

@@ -1,0 +1,118 @@
+/* job.h - what a job kind gives, and what it gets.
+ *
+ * A kind is a folder in worker/jobs, a schema in proto/schema/jobs and a line in proto/jobs.def. It
+ * defines `const struct job_kind job_NAME`. Its functions run in the attempt's own thread (the task
+ * thread), with an arena that is dropped when the attempt ends; they may start threads of their own,
+ * which they join before they return and which join the log scope env->scope.
+ *
+ * A function returns 0 with *result filled, or a code:
+ *   ERR_CANCELLED or ERR_STALE   job_stopping() was true and the work was dropped
+ *   ERR_INVALID, ERR_NOT_FOUND, ERR_DENIED   nothing can mend it: the task is dead at once
+ *   others                       the task is tried again, with backoff
+ * When job_stopping() answers JOB_STOP_DRAIN, it stores a cursor with job_checkpoint, if it has one,
+ * and returns ERR_CANCELLED: the task is yielded. Output is made through common/store/attempt.h,
+ * whose commit decides which attempt counts. */
+#ifndef WORKER_JOB_H
+#define WORKER_JOB_H
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOB_STAGES_MAX 8
+
+enum job_phase { JOB_WORK, JOB_PLAN, JOB_CLOSE }; /* the numbers of vlmq.Phase */
+
+enum job_stop {
+    JOB_STOP_NONE = 0,
+    JOB_STOP_DRAIN,     /* the worker leaves: checkpoint and return */
+    JOB_STOP_CANCELLED, /* the job was cancelled */
+    JOB_STOP_LOST,      /* the lease is gone, or about to be: touch nothing that others see */
+};
+
+struct job_bytes {
+    const uint8_t *data;
+    size_t bytes;
+};
+
+struct job_stage {
+    const char *name; /* a constant */
+    uint32_t queued;
+    int64_t finished;
+};
+
+struct job_progress {
+    int64_t items, items_ok, bytes;
+    struct job_stage stage[JOB_STAGES_MAX];
+    uint32_t stages_count;
+};
+
+struct job_counter {
+    char name[COUNTER_NAME_BYTES];
+    int64_t value;
+};
+
+struct job_new_task {
+    const char *name; /* stable: the same whenever the job is planned again */
+    struct job_bytes payload;
+    int64_t items;
+    enum job_phase phase; /* JOB_WORK or JOB_PLAN */
+};
+
+/* What an attempt ends with. Zeroed by the runtime before the call. */
+struct job_result {
+    uint8_t digest[32];
+    struct job_counter counter[COUNTERS_MAX];
+    uint32_t counters_count;
+    struct job_progress progress;
+    char made[TASK_NAME_BYTES]; /* public name of the shard, or "" */
+    const struct job_new_task *tasks; /* in env->arena; at most TASKS_PER_ADD_MAX, more by job_add */
+    uint32_t tasks_count;
+};
+
+struct job_env {
+    const char *job, *kind, *lease, *output, *from;
+    uint32_t task, attempt, added, tasks_dead;
+    const char *name; /* the task's name */
+    enum job_phase phase;
+    struct job_bytes spec, payload, cursor;
+    struct arena *arena;
+    const struct clock *clock;
+    struct log_scope *scope;
+    uint32_t cpus;    /* processors that this attempt should use */
+    const char *device; /* "cpu", "cuda:0" */
+    struct job_host *host; /* the runtime's */
+};
+
+/* Any thread of the attempt; cheap. Why to stop, or JOB_STOP_NONE. */
+enum job_stop job_stopping(const struct job_env *env);
+/* Any thread; cheap enough for every item. Sent with the next renewal. */
+void job_progress_set(const struct job_env *env, const struct job_progress *progress);
+/* Task thread. Copies the cursor (at most CURSOR_BYTES_MAX); stored with the next renewal or yield. */
+void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes);
+/* Task thread. Adds tasks before the attempt's end (the first env->added of the plan are there
+ * already and must be skipped by the caller; *added counts on from it). Waits until they are durable. */
+CHECKED int job_add(struct job_env *env, uint32_t *added, const struct job_new_task *tasks,
+                    uint32_t count, struct err *err);
+/* Adds to a counter of the result by name; dies on more than COUNTERS_MAX names. */
+void job_count(struct job_result *result, const char *name, int64_t value);
+
+#define JOB_NEEDS_DEVICE 1u /* runs on the worker's device, so at most one task at a time */
+
+struct job_kind {
+    const char *name;
+    uint32_t needs; /* JOB_NEEDS_* */
+    /* Checks a spec for its values, with sentences that name the option (--image-size). */
+    int (*check)(const uint8_t *spec, size_t bytes, struct err *err);
+    int (*plan)(struct job_env *env, struct job_result *result, struct err *err);
+    int (*work)(struct job_env *env, struct job_result *result, struct err *err);
+    int (*close)(struct job_env *env, struct job_result *result, struct err *err); /* NULL: nothing */
+};
+
+#endif
