@@ -12,6 +12,9 @@ set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
 set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
 
 set(VLMQ_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
+if(VLMQ_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 if(VLMQ_SANITIZE)
   add_compile_options(-fsanitize=${VLMQ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${VLMQ_SANITIZE})
@@ -29,7 +32,8 @@ target_compile_options(vlmq_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef
   -Wvla -Wformat=2 -Wswitch-enum -Wpointer-arith -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough
   -Werror
-  $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op -Walloc-zero -Wjump-misses-init -Wno-format-truncation>
+  $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op -Walloc-zero
+    -Wjump-misses-init -Wno-format-truncation>
   $<$<C_COMPILER_ID:Clang>:-Wcomma -Wthread-safety -Wunreachable-code>)
 
 function(vlmq_flags target)

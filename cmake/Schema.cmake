@@ -11,6 +11,9 @@ function(vlmq_schema_library name)
     string(REGEX REPLACE "\\.proto$" ".pb-c" base ${proto})
     add_custom_command(OUTPUT ${out}/${base}.c ${out}/${base}.h
       COMMAND ${PROTOC_C} --c_out=${out} --proto_path=${CMAKE_SOURCE_DIR} ${proto}
+      # Clang looks into the macros of these headers: their cast must not look like dropping const.
+      COMMAND sed -i "s/(char .)protobuf_c_empty/(char *)(uintptr_t)protobuf_c_empty/g"
+        ${out}/${base}.h
       WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} DEPENDS ${CMAKE_SOURCE_DIR}/${proto} VERBATIM)
     list(APPEND sources ${out}/${base}.c)
   endforeach()
@@ -19,6 +22,13 @@ function(vlmq_schema_library name)
   add_custom_command(OUTPUT ${out}/proto/schema/jobs_help.h
     COMMAND awk -f ${CMAKE_SOURCE_DIR}/cmake/help.awk ${specs} > ${out}/proto/schema/jobs_help.h
     DEPENDS ${specs} ${CMAKE_SOURCE_DIR}/cmake/help.awk VERBATIM)
+  # A kind's header is included with all others, so a new kind needs no line of code here either.
+  set(includes "/* Generated from the files in proto/schema/jobs. */\n")
+  foreach(spec IN LISTS specs)
+    get_filename_component(kind ${spec} NAME_WE)
+    string(APPEND includes "#include \"proto/schema/jobs/${kind}.pb-c.h\"\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${out}/proto/schema/jobs_all.h CONTENT "${includes}" @ONLY)
   add_library(${name} STATIC ${sources} ${out}/proto/schema/jobs_help.h)
   target_include_directories(${name} SYSTEM PUBLIC ${out})
   target_link_libraries(${name} PUBLIC PkgConfig::PROTOBUFC)

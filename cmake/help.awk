@@ -4,7 +4,9 @@
 function quote(text) { gsub(/\\/, "\\\\", text); gsub(/"/, "\\\"", text); return text }
 BEGIN {
     print "/* Generated from proto/schema/jobs. */"
-    print "static const struct spec_help_line { const char *message, *field, *text; } spec_help_lines[] = {"
+    print "static const struct spec_help_line {"
+    print "    const char *message, *field, *text;"
+    print "} spec_help_lines[] = {"
 }
 FNR == 1 { message = ""; comment = "" }
 /^[ \t]*\/\// {

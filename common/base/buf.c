@@ -49,6 +49,7 @@ static bool grow(struct buf *buf, size_t bytes)
         return false;
     }
     buf->data = data;
+    buf->data[buf->len] = 0; /* for a buf_reserve that nothing follows */
     buf->cap = cap;
     return true;
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct buf {
-    char *data; /* NULL until the first append */
+    char *data;           /* NULL until the first append */
     size_t len, cap, max; /* max 0: no limit */
     bool failed;
 };

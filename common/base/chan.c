@@ -9,10 +9,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <sys/eventfd.h>
 
 struct chan {
     pthread_mutex_t lock;

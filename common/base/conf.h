@@ -2,8 +2,10 @@
  * configuration file, --help and the completion of a program.
  *
  * Precedence: built-in value < configuration file < environment (VLMQ_ + NAME in upper case,
- * - as _) < command line. A file holds `name = value` lines, # starts a comment; unknown
- * names in a file are an error that names the line. */
+ * - as _; empty counts as unset) < command line. A source that gives a list replaces the list of
+ * the sources before it. A file holds `name = value` lines; # at the start of a line or after a
+ * space starts a comment, and a value in double quotes is taken as it stands. Unknown names in
+ * a file are an error that names the line. */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
 
@@ -33,19 +35,19 @@ struct conf_option {
     char letter;      /* 0: none */
     enum conf_type type;
     void *dst;
-    int64_t min, max;   /* CONF_INT only; both 0: any */
+    int64_t min, max;    /* CONF_INT only; both 0: any */
     const char *metavar; /* "DIR" */
     const char *help;    /* one sentence */
 };
 
 #define CONF_ARGS_MAX 64
 struct conf {
-    const char *program;          /* "vlmq run" */
-    const char *usage;            /* "KIND INPUT [options]" */
-    const char *summary;          /* what it does, one or two sentences */
-    const char *example;          /* printed under --help */
+    const char *program; /* "vlmq run" */
+    const char *usage;   /* "KIND INPUT [options]" */
+    const char *summary; /* what it does, one or two sentences */
+    const char *example; /* printed under --help */
     const struct conf_option *options;
-    bool help_asked;              /* out: --help or -h was given; nothing else is checked */
+    bool help_asked;                /* out: --help or -h was given; nothing else is checked */
     const char *arg[CONF_ARGS_MAX]; /* out: what is not an option, in order */
     uint32_t args_count;
     void *owned; /* texts from files and the environment; freed by conf_deinit */
@@ -57,6 +59,12 @@ CHECKED int conf_parse(struct conf *conf, int argc, char *const *argv, struct er
  * conf_parse. */
 CHECKED int conf_load(struct conf *conf, const char *path, bool required, struct err *err);
 void conf_deinit(struct conf *conf);
+/* Usage, summary, the options aligned with the values that hold now, and the example. */
 void conf_help(const struct conf *conf, struct buf *out);
+/* The value of --name on a command line that is not parsed yet (the last one), or NULL: finds
+ * --config before conf_load. */
+const char *conf_peek(int argc, char *const *argv, const char *name);
+/* The option whose name is at most two slips away from the first bytes of name, or NULL. */
+const char *conf_near(const struct conf *conf, const char *name, size_t bytes);
 
 #endif

@@ -55,18 +55,24 @@ static enum err_code code_of_errno(int errnum)
     case EFBIG:
     case ENOMEM:
     case EMFILE:
-    case ENFILE: return ERR_LIMIT;
-    case ENOENT: return ERR_NOT_FOUND;
+    case ENFILE:
+        return ERR_LIMIT;
+    case ENOENT:
+        return ERR_NOT_FOUND;
     case EACCES:
     case EPERM:
-    case EROFS: return ERR_DENIED;
+    case EROFS:
+        return ERR_DENIED;
     case EINVAL:
     case ENAMETOOLONG:
     case ENOTDIR:
     case EISDIR:
-    case ELOOP: return ERR_INVALID;
-    case ETIMEDOUT: return ERR_TIMEOUT;
-    default: return ERR_UNAVAILABLE;
+    case ELOOP:
+        return ERR_INVALID;
+    case ETIMEDOUT:
+        return ERR_TIMEOUT;
+    default:
+        return ERR_UNAVAILABLE;
     }
 }
 
@@ -92,19 +98,32 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...)
 const char *err_name(enum err_code code)
 {
     switch (code) {
-    case ERR_OK: return "ok";
-    case ERR_INVALID: return "invalid";
-    case ERR_NOT_FOUND: return "not_found";
-    case ERR_STALE: return "stale";
-    case ERR_CANCELLED: return "cancelled";
-    case ERR_LIMIT: return "limit";
-    case ERR_CORRUPT: return "corrupt";
-    case ERR_UNAVAILABLE: return "unavailable";
-    case ERR_TIMEOUT: return "timeout";
-    case ERR_DENIED: return "denied";
-    case ERR_VERSION: return "version";
-    case ERR_INTERNAL: return "internal";
-    case ERR_CODES_COUNT: break;
+    case ERR_OK:
+        return "ok";
+    case ERR_INVALID:
+        return "invalid";
+    case ERR_NOT_FOUND:
+        return "not_found";
+    case ERR_STALE:
+        return "stale";
+    case ERR_CANCELLED:
+        return "cancelled";
+    case ERR_LIMIT:
+        return "limit";
+    case ERR_CORRUPT:
+        return "corrupt";
+    case ERR_UNAVAILABLE:
+        return "unavailable";
+    case ERR_TIMEOUT:
+        return "timeout";
+    case ERR_DENIED:
+        return "denied";
+    case ERR_VERSION:
+        return "version";
+    case ERR_INTERNAL:
+        return "internal";
+    case ERR_CODES_COUNT:
+        break;
     }
     return "unknown";
 }

@@ -21,23 +21,23 @@
 /* Tasks whose payloads share one Redis field, and whose final records share one string. */
 #define TASK_CHUNK 256
 /* Distinct counters of one job: classes of outcome and the kind's own sums. */
-#define COUNTERS_MAX 128
+#define COUNTERS_MAX       128
 #define COUNTER_NAME_BYTES 48
 /* Ids, names and labels: what fits a table column and a file name. */
-#define JOB_ID_BYTES 41  /* [a-z0-9-]{1,40} and the terminator */
-#define LEASE_ID_BYTES 33 /* 128 bits in hexadecimal and the terminator */
+#define JOB_ID_BYTES    41 /* [a-z0-9-]{1,40} and the terminator */
+#define LEASE_ID_BYTES  33 /* 128 bits in hexadecimal and the terminator */
 #define WORKER_ID_BYTES 97 /* host/device/pid/nonce */
 #define TASK_NAME_BYTES 65
-#define OWNER_BYTES 65
-#define LABELS_MAX 16
+#define OWNER_BYTES     65
+#define LABELS_MAX      16
 /* The text of a failure that is kept: a sentence and a tail of the log. */
-#define REASON_BYTES_MAX 512
+#define REASON_BYTES_MAX   512
 #define LOG_TAIL_BYTES_MAX 4096
 /* A page of any listing. */
 #define PAGE_ROWS_MAX 1000
 /* Times that the protocol fixes. A lease is renewed at a third of its length; a dead
  * worker's task is free again after one length. */
 #define LEASE_TTL_MS 10000
-#define POLL_TTL_MS 20000 /* longest parked take or watch before an empty answer */
+#define POLL_TTL_MS  20000 /* longest parked take or watch before an empty answer */
 
 #endif

@@ -23,7 +23,7 @@
 /* A line's own text: a sentence, its pairs and one quoted value of the largest size. */
 #define TEXT_BYTES_MAX 3072
 /* A whole line, also where JSON spells each byte as \u00xx; one line never outgrows a tail. */
-#define LINE_BYTES_MAX 4000
+#define LINE_BYTES_MAX  4000
 #define QUOTE_BYTES_MAX 400
 _Static_assert(LINE_BYTES_MAX < LOG_TAIL_BYTES_MAX, "a line fits the kept tail");
 
@@ -116,7 +116,6 @@ struct log_scope *log_scope_new(const char *job, uint32_t task, uint32_t attempt
     scope->task = task;
     scope->attempt = attempt;
     (void)str_copy(scope->job, sizeof scope->job, job);
-    log_scope_join(scope);
     return scope;
 }
 
@@ -188,8 +187,8 @@ static void line_logfmt(struct buf *out, enum log_level level, const char *event
 {
     char at[CLOCK_TEXT_BYTES];
     const char *name = atomic_load(&program);
-    buf_printf(out, "%s %s %s", clock_text(at, clock_real.wall_ms(&clock_real)),
-               level_names[level], event);
+    buf_printf(out, "%s %s %s", clock_text(at, clock_real.wall_ms(&clock_real)), level_names[level],
+               event);
     if (name) buf_printf(out, " program=%s", name);
     if (origin->known)
         buf_printf(out, " job=%s task=%" PRIu32 " attempt=%" PRIu32, origin->job, origin->task,
@@ -224,7 +223,10 @@ static size_t unquote(struct buf *out, const char *text)
             continue;
         }
         at++;
-        buf_byte(out, text[at] == 'n' ? '\n' : text[at] == 't' ? '\t' : text[at]);
+        char byte = text[at];
+        if (byte == 'n') byte = '\n';
+        if (byte == 't') byte = '\t';
+        buf_byte(out, byte);
     }
     return text[at] ? at + 1 : at;
 }
@@ -348,7 +350,8 @@ static size_t quote_byte(char *dst, char byte)
         if (byte == '\t') dst[1] = 't';
         return 2;
     }
-    dst[0] = control ? ' ' : byte;
+    dst[0] = byte;
+    if (control) dst[0] = ' ';
     return 1;
 }
 

@@ -29,9 +29,11 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 
-/* The calling thread works for this attempt: job, task and attempt stand on its lines from
- * now on, and the newest bytes of them (LOG_TAIL_BYTES_MAX) are kept for the report of a
- * failure. Scopes do not nest. A pool thread joins a scope with log_scope_join. */
+/* A scope belongs to one attempt; any thread may make it. Each thread that works for the attempt
+ * joins it: job, task and attempt stand on its lines from then on, and the newest whole lines
+ * (LOG_TAIL_BYTES_MAX) are kept for the report of a failure. Scopes do not nest: joining one
+ * leaves the one before. log_scope_free ends the scope for all that joined; it must not be
+ * joined after that. */
 struct log_scope;
 struct log_scope *log_scope_new(const char *job, uint32_t task, uint32_t attempt);
 void log_scope_free(struct log_scope *scope);

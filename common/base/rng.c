@@ -4,7 +4,6 @@
 #include "common/base/check.h"
 
 #include <errno.h>
-
 #include <sys/random.h>
 
 static uint64_t splitmix(uint64_t *state)

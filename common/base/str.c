@@ -87,22 +87,21 @@ int str_to_bytes(int64_t *out, const char *text, const char *what, struct err *e
     static const char letters[] = "kmgt";
     const char *unit;
     int64_t value;
-    if (!leading(&value, &unit, text)) goto wrong;
     int shift = 0;
-    const char low = (char)(*unit | 0x20);
-    const char *letter = *unit ? strchr(letters, low) : NULL;
+    bool taken = leading(&value, &unit, text);
+    const char *letter = taken && *unit ? strchr(letters, *unit | 0x20) : NULL;
     if (letter) {
         shift = 10 * (int)(letter - letters + 1);
         unit++;
         if (*unit == 'i' && unit[1] == 'B') unit++;
     }
-    if (*unit == 'B') unit++;
-    if (*unit || value > INT64_MAX >> shift) goto wrong;
+    if (taken && *unit == 'B') unit++;
+    taken = taken && !*unit && value <= INT64_MAX >> shift;
+    if (!taken)
+        return err_set(err, ERR_INVALID, "%s must be a size like 512, 64k, 10M or 2G, not '%.*s'",
+                       what, SHOWN, text);
     *out = value << shift;
     return 0;
-wrong:
-    return err_set(err, ERR_INVALID, "%s must be a size like 512, 64k, 10M or 2G, not '%.*s'", what,
-                   SHOWN, text);
 }
 
 int str_to_ms(int64_t *out, const char *text, const char *what, struct err *err)

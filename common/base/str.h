@@ -32,7 +32,7 @@ void str_utf8_clean(struct buf *out, const char *data, size_t bytes);
 void str_json(struct buf *out, const char *data, size_t bytes);
 /* Appends text with & < > " ' escaped for HTML. */
 void str_html(struct buf *out, const char *text);
-void str_hex(char *dst, const uint8_t *src, size_t src_bytes); /* 2n characters and a zero */
+void str_hex(char *dst, const uint8_t *src, size_t src_bytes);   /* 2n characters and a zero */
 bool str_unhex(uint8_t *dst, size_t dst_bytes, const char *hex); /* exactly 2n digits */
 /* "1.4 GB", "3.2 k", "2m05s": for people. dst holds at least 24 bytes; returns dst. */
 char *str_human_bytes(char *dst, size_t dst_bytes, double bytes);

@@ -9,9 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
 #include <sys/prctl.h>
+#include <unistd.h>
 
 struct start {
     void (*run)(void *arg);

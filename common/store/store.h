@@ -1,8 +1,9 @@
 /* store.h - where bytes of jobs live: a folder, named by a path or file:// URL.
  *
  * Names inside a store are relative, "/"-separated, without "..", ".", empty parts or a leading
- * "/". Several processes and threads use the same store at a time. store_open picks the
- * implementation by the URL's scheme; fs/ is the one for folders. Errors as in fs.h. */
+ * "/", and no part begins as the files in the making do (FS_PRIVATE_PREFIX of fs.h). Several
+ * processes and threads use the same store at a time. store_open picks the implementation by the
+ * URL's scheme; fs/ is the one for folders. Errors as in fs.h. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -33,15 +34,26 @@ CHECKED int store_put(struct store *store, const char *name, const void *data, s
 CHECKED int store_put_new(struct store *store, const char *name, const void *data, size_t bytes,
                           bool *created, struct err *err);
 CHECKED int store_size(struct store *store, int64_t *bytes, const char *name, struct err *err);
-/* Renames; replaces to; durable on return. ERR_NOT_FOUND if from is missing. */
+/* Renames; replaces to; the new name is durable on return. ERR_NOT_FOUND if from is missing. */
 CHECKED int store_rename(struct store *store, const char *from, const char *to, struct err *err);
-CHECKED int store_remove(struct store *store, const char *name, struct err *err); /* missing: fine */
+CHECKED int store_remove(struct store *store, const char *name,
+                         struct err *err); /* missing: fine */
 /* Removes everything under a folder name; missing: fine. */
 CHECKED int store_remove_tree(struct store *store, const char *name, struct err *err);
-/* Names directly under a folder name ("" is the root), sorted; folders end in "/". */
+/* Names directly under a folder name ("" is the root), sorted; folders end in "/". Files in the
+ * making are left out. A missing folder is an empty one. */
 CHECKED int store_list(struct store *store, const char *folder,
                        int (*visit)(void *ctx, const char *name, struct err *err), void *ctx,
                        struct err *err);
+/* Makes the names directly under a folder name durable; a missing folder is fine. */
+CHECKED int store_sync(struct store *store, const char *folder, struct err *err);
+/* Removes what crashed writers left in the making directly under a folder name. Only for one who
+ * knows that nobody writes there now. */
+CHECKED int store_clean(struct store *store, const char *folder, struct err *err);
+/* The path on this machine's disk of a folder name, which is created; ERR_INVALID where the store
+ * has none. */
+CHECKED int store_local_folder(struct store *store, char *path, size_t path_bytes,
+                               const char *folder, struct err *err);
 /* Free bytes, where the store can tell; else INT64_MAX. */
 CHECKED int store_free_bytes(struct store *store, int64_t *bytes, struct err *err);
 

@@ -1,0 +1,60 @@
+/* hash_test.c - SHA-256 against the examples of FIPS 180-2, in one piece and in many. */
+#include "common/base/hash.h"
+
+#include "common/base/rng.h"
+#include "common/base/str.h"
+#include "tests/support/test.h"
+
+#include <string.h>
+
+TEST(hash, known_texts_have_known_digests)
+{
+    UNUSED_STATE;
+    static const struct {
+        const char *text, *digest;
+    } rows[] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[HASH_SHA256_TEXT];
+        hash_sha256_text(text, rows[i].text, strlen(rows[i].text));
+        EXPECT_TEXT(text, rows[i].digest);
+    }
+}
+
+TEST(hash, pieces_give_the_digest_of_the_whole_and_end_starts_anew)
+{
+    UNUSED_STATE;
+    struct rng rng;
+    char data[5000];
+    uint8_t whole[HASH_SHA256_BYTES], pieces[HASH_SHA256_BYTES];
+    struct hash *hash = hash_new();
+    rng_seed(&rng, test_seed());
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (char)rng_next(&rng);
+    for (int round = 0; round < 20; round++) {
+        size_t at = 0;
+        while (at < sizeof data) {
+            size_t bytes = (size_t)rng_below(&rng, 300);
+            if (bytes > sizeof data - at) bytes = sizeof data - at;
+            hash_add(hash, data + at, bytes);
+            at += bytes;
+        }
+        hash_end(hash, pieces);
+        hash_sha256(whole, data, sizeof data);
+        EXPECT_MEM(whole, pieces, sizeof whole);
+    }
+    hash_free(hash);
+    hash_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(hash, known_texts_have_known_digests),
+        RUN(hash, pieces_give_the_digest_of_the_whole_and_end_starts_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
