@@ -1,0 +1,8 @@
+-- bye.lua - a worker has left.
+-- args: worker id
+
+fleet_function('bye', WRITES, function(prefix, args)
+    redis.call('ZREM', prefix .. 'workers', args[1])
+    redis.call('UNLINK', prefix .. 'worker:' .. args[1])
+    return CODE.OK
+end)

@@ -1,0 +1,80 @@
+-- done.lua - an attempt has committed its output.
+-- args: index, lease, digest, items, items_ok, bytes, made, offset, number of counters,
+--       then (name, value) for each, then (entry, items) for each new task
+
+local DONE_COUNTERS = 10 -- where they begin
+
+-- The same done before?
+local function done_repeated(job, index, lease, digest)
+    local fin = fin_get(job, index)
+    return fin and fin.lease == lease_prefix(lease) and fin.digest == string.sub(digest, 1, 16)
+end
+
+-- Would the new names still fit?
+local function done_counters_fit(job, args, count)
+    if count == 0 then return true end
+    local have = redis.call('HLEN', key(job, 'count'))
+    if have + count <= COUNTERS_MAX then return true end
+    for i = 0, count - 1 do
+        local name = args[DONE_COUNTERS + 2 * i]
+        if redis.call('HEXISTS', key(job, 'count'), name) == 0 then have = have + 1 end
+    end
+    return have <= COUNTERS_MAX
+end
+
+-- A sum that leaves 64 bits stays where it is.
+local function done_count(job, args, count)
+    for i = 0, count - 1 do
+        redis.pcall('HINCRBY', key(job, 'count'), args[DONE_COUNTERS + 2 * i],
+            args[DONE_COUNTERS + 2 * i + 1])
+    end
+end
+
+-- An entry of `made` is the index, and the name where it is not the task's own.
+local function done_made(job, index, made)
+    if made == '' then return end
+    local _, name = task_entry(job, index, {})
+    redis.call('RPUSH', key(job, 'made'), made == name and index or index .. ':' .. made)
+end
+
+-- The task's own memory shrinks to its record in fin, the chunk's to names when it was the last.
+local function done_pack(job, index, rec, digest)
+    fin_put(job, index, rec, digest)
+    redis.call('HDEL', key(job, 'live'), index)
+    if rec.cu then redis.call('HDEL', key(job, 'cursor'), index) end
+    if rec.ta then redis.call('HDEL', key(job, 'tail'), index) end
+    redis.call('ZREM', key(job, 'order'), index)
+    redis.call('ZREM', key(job, 'due'), index)
+    local chunk = chunk_of(index)
+    if redis.call('HINCRBY', key(job, 'left'), chunk, -1) > 0 then return end
+    local packed = redis.call('HGET', key(job, 'payload'), chunk)
+    redis.call('HSET', key(job, 'payload'), chunk, chunk_strip(packed))
+    redis.call('HDEL', key(job, 'left'), chunk)
+end
+
+job_function('done', WRITES, function(job, args, now)
+    local index, lease, digest = tonumber(args[1]), args[2], args[3]
+    local rec = live_held(job, index, lease)
+    if not rec then
+        if done_repeated(job, index, lease, digest) then return CODE.OK end
+        return CODE.STALE, 'the lease is over'
+    end
+    local counters = tonumber(args[9])
+    if not done_counters_fit(job, args, counters) then
+        return CODE.INVALID, string.format('a job has at most %d counters', COUNTERS_MAX)
+    end
+    local tasks_at = DONE_COUNTERS + 2 * counters
+    local skip, code, text = add_check(job, rec, tonumber(args[8]), (#args - tasks_at + 1) / 2)
+    if not skip then return code, text end
+
+    if job.state ~= JOB.CANCELLING then add_apply(job, rec, args, tasks_at, skip) end
+    progress_set(job, rec, tonumber(args[4]), tonumber(args[5]), tonumber(args[6]))
+    done_count(job, args, counters)
+    done_made(job, index, args[7])
+    done_pack(job, index, rec, digest)
+    job.leased = job.leased - 1
+    job.done = job.done + 1
+    if rec.p == PHASE.PLAN then job.plans = job.plans - 1 end
+    if job.state == JOB.CLOSING then job_closed(job, now) else job_settle(job, now) end
+    return CODE.OK
+end)

@@ -1,0 +1,9 @@
+-- index.lua - a job enters the fleet's index and its set of active jobs, before it is submitted or
+-- retried.
+-- args: job id
+
+fleet_function('index', GROWS, function(prefix, args, now)
+    redis.call('ZADD', prefix .. 'jobs', 'NX', now, args[1])
+    redis.call('ZADD', prefix .. 'active', redis.call('ZSCORE', prefix .. 'jobs', args[1]), args[1])
+    return CODE.OK
+end)

@@ -1,0 +1,26 @@
+-- purge.lua - forgets an ended job, and answers with it as it was; a job that is not there is
+-- forgotten already.
+
+local PURGE_NAMES = {
+    'job', 'payload', 'left', 'live', 'order', 'cursor', 'tail', 'again', 'alone', 'due', 'count',
+    'made', 'events', 'took',
+}
+
+redis.register_function{
+    function_name = 'vlmq_1_purge',
+    flags = WRITES,
+    callback = function(keys)
+        local now = time_ms()
+        local job = job_load(keys[1])
+        if not job then return { CODE.OK, '', false, 0, {} } end
+        local view = job_view(job, now)
+        if not job_ended(job) then
+            return { CODE.INVALID, 'the job has not ended: cancel it first', view, 0, {} }
+        end
+        for chunk = 0, chunk_of(math.max(job.total, 1) - 1) do
+            redis.call('UNLINK', key(job, 'fin:' .. chunk))
+        end
+        for _, name in ipairs(PURGE_NAMES) do redis.call('UNLINK', key(job, name)) end
+        return { CODE.OK, '', view, 0, {} }
+    end,
+}

@@ -1,0 +1,57 @@
+-- reap.lua - ends leases and backoffs that are due, a bounded number at a time.
+
+-- The worker vanished. Only a task that was being executed is charged for it.
+local function reap_lost(job, index, rec)
+    local charged = rec.st or rec.u >= UNSTARTED_MAX
+    lease_end(job, index, rec, 'lost')
+    if job.state == JOB.CANCELLING then return task_cancelled(job, rec) end
+    if charged then rec.l = rec.l + 1 else rec.u = rec.u + 1 end
+    rec.code = CODE.UNAVAILABLE
+    rec.why = charged and string.format('its worker vanished %d %s, last on %s', rec.l,
+        rec.l == 1 and 'time' or 'times', rec.w) or 'its worker vanished before it began: ' .. rec.w
+    task_event(job, 'task.lost', index, rec, rec.why)
+    if rec.l >= LOSSES_DEAD then
+        task_dead(job, index, rec)
+    else
+        task_ready(job, index, rec)
+    end
+end
+
+-- A waiting task of a cancelled job was counted as cancelled then.
+local function reap_waited(job, index, rec)
+    redis.call('ZREM', key(job, 'due'), index)
+    if job.state == JOB.CANCELLING then
+        rec.s = TASK.CANCELLED
+        return
+    end
+    job.waiting = job.waiting - 1
+    task_ready(job, index, rec)
+end
+
+-- Deadlines further ahead than any can be come from before the clock jumped back.
+local function reap_pull_in(job, now)
+    local limit = now + math.max(LEASE_TTL_MS, BACKOFF_MAX_MS) + CLOCK_SLACK_MS
+    local far = redis.call('ZRANGE', key(job, 'due'), '(' .. string.format('%.0f', limit), '+inf',
+        'BYSCORE', 'LIMIT', 0, REAP_MAX)
+    for _, index in ipairs(far) do
+        redis.call('ZADD', key(job, 'due'), now + LEASE_TTL_MS, index)
+    end
+end
+
+job_function('reap', WRITES, function(job, args, now)
+    if job_ended(job) then return CODE.OK end
+    reap_pull_in(job, now)
+    local due = redis.call('ZRANGE', key(job, 'due'), '-inf', now, 'BYSCORE', 'LIMIT', 0, REAP_MAX)
+    for _, member in ipairs(due) do
+        local index = tonumber(member)
+        local rec = live_get(job, index)
+        if rec.s == TASK.LEASED then
+            reap_lost(job, index, rec)
+        else
+            reap_waited(job, index, rec)
+        end
+        live_put(job, index, rec)
+    end
+    if #due > 0 then job_settle(job, now) end
+    return CODE.OK, '', #due
+end)

@@ -1,0 +1,16 @@
+-- renew.lua - moves a lease's deadline; keeps its progress and its cursor.
+-- args: index, lease, items, items_ok, bytes, packed progress, has_cursor, cursor
+
+job_function('renew', WRITES, function(job, args, now)
+    local index = tonumber(args[1])
+    local rec = live_held(job, index, args[2])
+    if not rec then return CODE.STALE, 'the lease is over' end
+    if job.state == JOB.CANCELLING then return CODE.CANCELLED, 'the job was cancelled' end
+    rec.st, rec.u = true, 0
+    progress_set(job, rec, tonumber(args[3]), tonumber(args[4]), tonumber(args[5]))
+    rec.pb = args[6]
+    if args[7] == '1' then cursor_put(job, index, rec, args[8]) end
+    live_put(job, index, rec)
+    redis.call('ZADD', key(job, 'due'), now + LEASE_TTL_MS, index)
+    return CODE.OK
+end)
