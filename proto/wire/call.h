@@ -17,36 +17,42 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LINK_BROKERS_MAX  16
-#define LINK_REQUESTS_MAX 512 /* open requests of one link: every lease of a worker may have two */
-#define LINK_SILENCE_MS   3000
-#define LINK_PING_MS      1000 /* a ping goes out after so much quiet, while requests are open */
+#define LINK_BROKERS_MAX 16
+#define LINK_REQUESTS_MAX                                                  \
+    512 /* open requests of one link: every lease of a worker may have two \
+         */
+#define LINK_SILENCE_MS 3000
+#define LINK_PING_MS    1000 /* a ping goes out after so much quiet, while requests are open */
+#define LINK_RESEND_MS  5000 /* an open request is repeated, in case its answer was lost */
+/* An envelope says a little less than the time that is left, so that the answer to a parked request
+ * arrives before the requester has given up. */
+#define LINK_MARGIN_MS 500
 
 struct link;
 
 struct link_options {
-    const char *brokers;  /* "tcp://a:5710,tcp://b:5710", comma or space separated */
-    const char *key_file; /* NULL: no encryption */
+    const char *brokers;       /* "tcp://a:5710,tcp://b:5710", comma or space separated */
+    const char *key_file;      /* NULL: no encryption */
     const struct clock *clock; /* NULL: the real one */
-    uint64_t seed;        /* chooses the first broker and request ids; 0: from the kernel */
+    uint64_t seed;             /* chooses the first broker and request ids; 0: from the kernel */
 };
 
 enum link_event_kind {
-    LINK_NOTHING,   /* time is over, or an extra fd is readable (fds bit mask) */
-    LINK_ANSWER,    /* to request_id/ctx: type and body are set */
-    LINK_FAILED,    /* to request_id/ctx: err says why (the broker's ERROR, or TIMEOUT/UNAVAILABLE) */
-    LINK_PUSH,      /* a pushed message */
-    LINK_MOVED,     /* now at another broker: say hello, watch again */
+    LINK_NOTHING, /* time is over, or an extra fd is readable (fds bit mask) */
+    LINK_ANSWER,  /* to request_id/ctx: type and body are set */
+    LINK_FAILED,  /* to request_id/ctx: err says why (the broker's ERROR, or TIMEOUT/UNAVAILABLE) */
+    LINK_PUSH,    /* a pushed message */
+    LINK_MOVED,   /* now at another broker: say hello, watch again */
 };
 
 struct link_event {
     enum link_event_kind kind;
     uint64_t request_id;
-    uint64_t ctx;           /* as given to link_send */
-    int64_t sent_at_ms;     /* ANSWER: mono time of the FIRST sending of the request */
+    uint64_t ctx;             /* as given to link_send */
+    int64_t sent_at_ms;       /* ANSWER: mono time of the FIRST sending of the request */
     struct envelope envelope; /* ANSWER, PUSH; valid until the next link_next */
-    struct err err;         /* FAILED */
-    uint32_t fds;           /* NOTHING: bit i: the i-th fd is readable */
+    struct err err;           /* FAILED */
+    uint32_t fds;             /* NOTHING: bit i: the i-th fd is readable */
 };
 
 CHECKED int link_open(struct link **link, const struct link_options *options, struct err *err);
