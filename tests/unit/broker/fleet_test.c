@@ -1,0 +1,350 @@
+/* fleet_test.c - brokers, Redis and workers that come and go, and jobs that wait for jobs. */
+#include "tests/unit/broker/fleet.c"
+
+#include <signal.h>
+
+static const char worker[] = "host/cpu/1/a";
+
+/* Ends whatever the job still has. */
+static void finish_job(struct link *link, const char *id)
+{
+    const int64_t end = clock_real.mono_ms(&clock_real) + CALL_MS;
+    while (!job_state_ended(fleet_get(link, id)->state)) {
+        EXPECT(clock_real.mono_ms(&clock_real) < end);
+        const Vlmq__TakeAnswer *taken = fleet_take(link, worker, 8, 400);
+        for (size_t i = 0; i < taken->n_grants; i++) {
+            const Vlmq__Grant *grant = taken->grants[i];
+            const bool plan = grant->phase == VLMQ__PHASE__PHASE_PLAN;
+            const bool work = grant->phase == VLMQ__PHASE__PHASE_WORK;
+            fleet_done(link, grant, plan ? 2 : 0, work ? grant->name : NULL);
+        }
+    }
+}
+
+TEST(fleet, a_job_submitted_to_one_broker_is_taken_from_another)
+{
+    UNUSED_STATE;
+    fleet_start(1, NULL);
+    struct link *client = fleet_link(0), *link = fleet_link(1);
+    fleet_hello(link, worker);
+    fleet_submit(client, &(struct submit){.id = "shared"});
+    const Vlmq__Grant *grant = fleet_take_one(link, worker);
+    EXPECT_TEXT(grant->job, "shared");
+    fleet_done(link, grant, 1, NULL);
+    EXPECT_EQ(fleet_get(client, "shared")->tasks_total, 2);
+    link_close(link);
+    link_close(client);
+}
+
+TEST(fleet, a_cancel_at_one_broker_is_heard_by_a_worker_at_another)
+{
+    UNUSED_STATE;
+    fleet_start(1, NULL);
+    struct link *client = fleet_link(0), *link = fleet_link(1);
+    struct link_event event;
+    fleet_hello(link, worker);
+    fleet_submit(client, &(struct submit){.id = "doomed"});
+    const Vlmq__Grant *grant = fleet_take_one(link, worker);
+    fleet_control(client, "doomed", VLMQ__VERB__VERB_CANCEL);
+    link_next(link, &event, NULL, 0, CALL_MS);
+    EXPECT_EQ(event.kind, LINK_PUSH);
+    EXPECT_EQ(event.envelope.type, VLMQ__TYPE__NOTICE);
+    EXPECT_EQ(fleet_renew(link, worker, grant, 0), ERR_CANCELLED);
+    link_close(link);
+    link_close(client);
+}
+
+TEST(fleet, tasks_added_at_one_broker_are_found_by_a_take_at_another)
+{
+    UNUSED_STATE;
+    fleet_start(1, NULL);
+    struct link *first = fleet_link(0), *second = fleet_link(1);
+    fleet_hello(first, worker);
+    fleet_hello(second, "host/cpu/2/b");
+    fleet_submit(first, &(struct submit){.id = "spread"});
+    const Vlmq__Grant *plan = fleet_take_one(first, worker);
+    EXPECT_EQ(fleet_take(second, "host/cpu/2/b", 4, 400)->n_grants, 0);
+    fleet_done(first, plan, 3, NULL);
+    EXPECT(fleet_take(second, "host/cpu/2/b", 4, CALL_MS)->n_grants > 0);
+    link_close(second);
+    link_close(first);
+}
+
+TEST(fleet, a_restarted_broker_knows_everything_again)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    fleet_hello(link, worker);
+    fleet_planned(link, worker, &(struct submit){.id = "kept"}, 2);
+    const Vlmq__Grant *held = fleet_take_one(link, worker);
+    link_close(link);
+    fleet_stop(0);
+    fleet_start(0, NULL);
+    link = fleet_link(0);
+    fleet_hello(link, worker);
+    EXPECT_EQ(fleet_renew(link, worker, held, 0), ERR_OK);
+    const Vlmq__Grant *other = fleet_take_one(link, worker);
+    EXPECT_TEXT(other->job, "kept");
+    EXPECT(other->index != held->index);
+    link_close(link);
+}
+
+/* A ping's answer while Redis is there, or away. */
+static bool ping_says(struct sock *sock, bool ready)
+{
+    const int64_t end = clock_real.mono_ms(&clock_real) + CALL_MS;
+    Vlmq__Ping ping;
+    vlmq__ping__init(&ping);
+    for (uint64_t id = 1000; clock_real.mono_ms(&clock_real) < end; id++) {
+        raw_send(sock, VLMQ__TYPE__PING, id, 0, &ping);
+        const struct envelope answer = raw_recv(sock);
+        const Vlmq__PingAnswer *pong = (const Vlmq__PingAnswer *)(const void *)answer.body;
+        EXPECT_EQ(answer.type, VLMQ__TYPE__PING_ANSWER);
+        if ((pong->redis_ready != 0) == ready) return ready || pong->redis_note[0];
+        clock_sleep_ms(20);
+    }
+    return false;
+}
+
+TEST(fleet, while_redis_is_away_requests_are_refused_and_then_all_goes_on)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    struct sock *sock = raw_open(0);
+    fleet_hello(link, worker);
+    fleet_planned(link, worker, &(struct submit){.id = "survivor"}, 1);
+    const Vlmq__Grant *grant = fleet_take_one(link, worker);
+    redis_server_kill(&fleet.redis);
+    EXPECT(ping_says(sock, false));
+    Vlmq__Get get;
+    vlmq__get__init(&get);
+    get.job = text("survivor");
+    raw_send(sock, VLMQ__TYPE__GET, 5, 0, &get);
+    const struct envelope answer = raw_recv(sock);
+    EXPECT_EQ(answer.type, VLMQ__TYPE__ERROR);
+    const Vlmq__Error *error = (const Vlmq__Error *)(const void *)answer.body;
+    EXPECT_EQ(error->code, VLMQ__CODE__CODE_UNAVAILABLE);
+    EXPECT(error->retry_after_ms > 0);
+    redis_server_restart(&fleet.redis, "");
+    EXPECT_EQ(fleet_renew(link, worker, grant, 1), ERR_OK); /* the link repeats it until then */
+    EXPECT(ping_says(sock, true));
+    fleet_done(link, grant, 0, NULL);
+    finish_job(link, "survivor");
+    sock_close(sock);
+    link_close(link);
+}
+
+TEST(fleet, a_take_parked_while_redis_is_away_is_served_when_it_is_back)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    struct sock *sock = raw_open(0);
+    fleet_hello(link, worker);
+    fleet_submit(link, &(struct submit){.id = "early"});
+    redis_server_kill(&fleet.redis);
+    EXPECT(ping_says(sock, false));
+    Vlmq__Take take;
+    take_body(&take, worker, 1);
+    raw_send(sock, VLMQ__TYPE__TAKE, 8, POLL_TTL_MS, &take);
+    EXPECT(raw_silent(sock, 50));
+    redis_server_restart(&fleet.redis, "");
+    const struct envelope answer = raw_recv(sock);
+    EXPECT_EQ(answer.type, VLMQ__TYPE__TAKE_ANSWER);
+    EXPECT_EQ(((const Vlmq__TakeAnswer *)(const void *)answer.body)->n_grants, 1);
+    sock_close(sock);
+    link_close(link);
+}
+
+TEST(fleet, a_redis_that_hangs_holds_nobody_up_for_long)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    struct sock *sock = raw_open(0);
+    fleet_submit(link, &(struct submit){.id = "patient"});
+    EXPECT_EQ(kill(fleet.redis.pid, SIGSTOP), 0);
+    EXPECT(ping_says(sock, false));
+    EXPECT_EQ(kill(fleet.redis.pid, SIGCONT), 0);
+    EXPECT_EQ(fleet_get(link, "patient")->tasks_ready, 1);
+    sock_close(sock);
+    link_close(link);
+}
+
+TEST(fleet, a_vanished_workers_task_is_given_to_another)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0), *lost = fleet_link(0);
+    fleet_hello(lost, "lost/cpu/1/x");
+    fleet_submit(link, &(struct submit){.id = "orphan"});
+    const Vlmq__Grant *grant = fleet_take_one(lost, "lost/cpu/1/x");
+    EXPECT_EQ(fleet_renew(lost, "lost/cpu/1/x", grant, 0), ERR_OK);
+    link_close(lost);
+    fleet_hello(link, worker);
+    const Vlmq__Grant *again = fleet_take_one(link, worker);
+    EXPECT_TEXT(again->job, "orphan");
+    EXPECT_EQ(again->attempt, 2);
+    link_close(link);
+}
+
+TEST(fleet, a_held_job_starts_when_the_other_is_done)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    fleet_hello(link, worker);
+    fleet_submit(link, &(struct submit){.id = "first", .priority = 1});
+    fleet_submit(link, &(struct submit){.id = "second", .after = "first"});
+    EXPECT_EQ(fleet_get(link, "second")->state, VLMQ__JOB_STATE__JOB_HELD);
+    finish_job(link, "first");
+    EXPECT_EQ(fleet_get(link, "first")->state, VLMQ__JOB_STATE__JOB_DONE);
+    finish_job(link, "second");
+    EXPECT_EQ(fleet_get(link, "second")->state, VLMQ__JOB_STATE__JOB_DONE);
+    link_close(link);
+}
+
+TEST(fleet, a_held_job_fails_when_the_other_is_cancelled)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    fleet_submit(link, &(struct submit){.id = "first"});
+    fleet_submit(link, &(struct submit){.id = "second", .after = "first"});
+    fleet_control(link, "first", VLMQ__VERB__VERB_CANCEL);
+    const Vlmq__Job *job = fleet_until(link, "second", VLMQ__JOB_STATE__JOB_FAILED);
+    EXPECT(strstr(job->reason, "first") != NULL);
+    link_close(link);
+}
+
+TEST(fleet, a_chained_job_gets_a_task_for_each_shard_as_it_is_made)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    fleet_hello(link, worker);
+    fleet_planned(link, worker, &(struct submit){.id = "source"}, 2);
+    fleet_submit(link, &(struct submit){.id = "sink", .from = "source", .priority = 9});
+    const Vlmq__TakeAnswer *taken = fleet_take(link, worker, 2, CALL_MS);
+    EXPECT_EQ(taken->n_grants, 2);
+    fleet_done(link, taken->grants[0], 0, "shard-a");
+    const Vlmq__Grant *grant = fleet_take_one(link, worker);
+    EXPECT_TEXT(grant->job, "sink");
+    EXPECT_TEXT(grant->name, "shard-a");
+    EXPECT_TEXT(grant->from, "source");
+    EXPECT_EQ(grant->payload.len, 16);
+    fleet_done(link, grant, 0, NULL);
+    EXPECT_EQ(fleet_get(link, "sink")->state, VLMQ__JOB_STATE__JOB_RUNNING);
+    fleet_done(link, taken->grants[1], 0, "shard-b");
+    finish_job(link, "source");
+    finish_job(link, "sink");
+    const Vlmq__Job *sink = fleet_get(link, "sink");
+    EXPECT_EQ(sink->state, VLMQ__JOB_STATE__JOB_DONE);
+    EXPECT_EQ(sink->tasks_done, 3); /* two shards and the close */
+    link_close(link);
+}
+
+TEST(fleet, a_chain_goes_on_at_another_broker_without_doubling)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    fleet_hello(link, worker);
+    fleet_planned(link, worker, &(struct submit){.id = "source"}, 2);
+    fleet_submit(link, &(struct submit){.id = "sink", .from = "source", .priority = 9});
+    const Vlmq__TakeAnswer *taken = fleet_take(link, worker, 2, CALL_MS);
+    fleet_done(link, taken->grants[0], 0, "shard-a");
+    fleet_done(link, fleet_take_one(link, worker), 0, NULL);
+    fleet_start(1, NULL);
+    struct link *other = fleet_link(1);
+    link_close(link);
+    fleet_stop(0);
+    fleet_hello(other, worker);
+    fleet_done(other, taken->grants[1], 0, "shard-b");
+    finish_job(other, "source");
+    finish_job(other, "sink");
+    EXPECT_EQ(fleet_get(other, "sink")->state, VLMQ__JOB_STATE__JOB_DONE);
+    EXPECT_EQ(fleet_get(other, "sink")->tasks_total, 3);
+    link_close(other);
+}
+
+TEST(fleet, a_chained_job_fails_when_its_source_is_purged)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    fleet_submit(link, &(struct submit){.id = "source"});
+    fleet_submit(link, &(struct submit){.id = "sink", .from = "source"});
+    fleet_control(link, "source", VLMQ__VERB__VERB_CANCEL);
+    fleet_control(link, "source", VLMQ__VERB__VERB_PURGE);
+    fleet_hello(link, worker);
+    finish_job(link, "sink");
+    const Vlmq__Job *job = fleet_get(link, "sink");
+    EXPECT_EQ(job->state, VLMQ__JOB_STATE__JOB_FAILED);
+    EXPECT(strstr(job->reason, "source") != NULL);
+    link_close(link);
+}
+
+/* Many workers of one job, each over its own socket, all parked at once: every task goes out once.
+ */
+TEST(fleet, a_crowd_of_parked_takes_shares_a_job)
+{
+    UNUSED_STATE;
+    enum { CROWD = 40 };
+    struct link *link = fleet_link(0);
+    struct sock *sock[CROWD];
+    bool seen[CROWD + 1] = {false};
+    for (uint32_t i = 0; i < CROWD; i++) {
+        Vlmq__Take take;
+        Vlmq__WorkerInfo info;
+        Vlmq__Hello hello;
+        const char *id = arena_printf(&fleet.arena, "crowd/cpu/%u/x", i);
+        sock[i] = raw_open(0);
+        worker_info(&info, id);
+        vlmq__hello__init(&hello);
+        hello.worker = &info;
+        raw_send(sock[i], VLMQ__TYPE__HELLO, 1, 0, &hello);
+        EXPECT_EQ(raw_recv(sock[i]).type, VLMQ__TYPE__HELLO_ANSWER);
+        take_body(&take, id, 4);
+        raw_send(sock[i], VLMQ__TYPE__TAKE, i + 10, POLL_TTL_MS, &take);
+    }
+    fleet_hello(link, worker);
+    fleet_submit(link, &(struct submit){.id = "crowded"});
+    uint32_t planner = CROWD;
+    const int64_t end = clock_real.mono_ms(&clock_real) + CALL_MS;
+    for (uint32_t i = 0; planner == CROWD && clock_real.mono_ms(&clock_real) < end;
+         i = (i + 1) % CROWD) {
+        struct envelope answer;
+        if (!raw_wait(sock[i], &answer, 5)) continue;
+        const Vlmq__TakeAnswer *taken = (const Vlmq__TakeAnswer *)(const void *)answer.body;
+        EXPECT_EQ(taken->n_grants, 1);
+        fleet_done(link, taken->grants[0], CROWD - 1, NULL);
+        planner = i;
+    }
+    EXPECT(planner < CROWD);
+    for (uint32_t i = 0; i < CROWD; i++) {
+        if (i == planner) continue;
+        const struct envelope answer = raw_recv(sock[i]);
+        const Vlmq__TakeAnswer *taken = (const Vlmq__TakeAnswer *)(const void *)answer.body;
+        EXPECT_EQ(taken->n_grants, 1); /* spread: one each */
+        EXPECT(!seen[taken->grants[0]->index]);
+        seen[taken->grants[0]->index] = true;
+    }
+    for (uint32_t i = 0; i < CROWD; i++) sock_close(sock[i]);
+    link_close(link);
+}
+
+#define FLEET(claim) cmocka_unit_test_setup_teardown(fleet__##claim, fleet_setup, fleet_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FLEET(a_job_submitted_to_one_broker_is_taken_from_another),
+        FLEET(a_cancel_at_one_broker_is_heard_by_a_worker_at_another),
+        FLEET(tasks_added_at_one_broker_are_found_by_a_take_at_another),
+        FLEET(a_restarted_broker_knows_everything_again),
+        FLEET(while_redis_is_away_requests_are_refused_and_then_all_goes_on),
+        FLEET(a_take_parked_while_redis_is_away_is_served_when_it_is_back),
+        FLEET(a_redis_that_hangs_holds_nobody_up_for_long),
+        FLEET(a_vanished_workers_task_is_given_to_another),
+        FLEET(a_held_job_starts_when_the_other_is_done),
+        FLEET(a_held_job_fails_when_the_other_is_cancelled),
+        FLEET(a_chained_job_gets_a_task_for_each_shard_as_it_is_made),
+        FLEET(a_chain_goes_on_at_another_broker_without_doubling),
+        FLEET(a_chained_job_fails_when_its_source_is_purged),
+        FLEET(a_crowd_of_parked_takes_shares_a_job),
+    };
+    return cmocka_run_group_tests(tests, fleet_group_setup, fleet_group_teardown);
+}
