@@ -2,16 +2,24 @@
  *
  * A kind is a folder in worker/jobs, a schema in proto/schema/jobs and a line in proto/jobs.def. It
  * defines `const struct job_kind job_NAME`. Its functions run in the attempt's own thread (the task
- * thread), with an arena that is dropped when the attempt ends; they may start threads of their own,
- * which they join before they return and which join the log scope env->scope.
+ * thread), with an arena that is dropped when the attempt ends; they may start threads of their
+ * own, which they join before they return and which join the log scope env->scope.
  *
  * A function returns 0 with *result filled, or a code:
  *   ERR_CANCELLED or ERR_STALE   job_stopping() was true and the work was dropped
  *   ERR_INVALID, ERR_NOT_FOUND, ERR_DENIED   nothing can mend it: the task is dead at once
  *   others                       the task is tried again, with backoff
- * When job_stopping() answers JOB_STOP_DRAIN, it stores a cursor with job_checkpoint, if it has one,
- * and returns ERR_CANCELLED: the task is yielded. Output is made through common/store/attempt.h,
- * whose commit decides which attempt counts. */
+ * unless result->device says that the device failed: then the task is ready again at once and the
+ * worker bears it. (CANCELLED or STALE without a reason to stop count as a failure.)
+ *
+ * A worker that leaves lets its tasks go on for the first half of its --drain-s; what still runs
+ * then sees JOB_STOP_DRAIN. A kind that keeps cursors stores one with job_checkpoint and returns
+ * ERR_CANCELLED: the task is yielded, not charged, and the next attempt starts from the cursor. A
+ * kind that cannot go on from anywhere may finish instead. At the end of --drain-s the leases are
+ * handed back with the last cursors, and JOB_STOP_LOST tells those that are left.
+ *
+ * Output is made through common/store/attempt.h, whose commit decides which attempt counts; so a
+ * function that has lost its lease may return success: nothing is counted twice. */
 #ifndef WORKER_JOB_H
 #define WORKER_JOB_H
 
@@ -36,6 +44,14 @@ enum job_stop {
     JOB_STOP_LOST,      /* the lease is gone, or about to be: touch nothing that others see */
 };
 
+/* What an attempt has found out about the worker's device. */
+enum job_device {
+    JOB_DEVICE_FINE = 0,
+    JOB_DEVICE_FAILED,   /* this attempt failed by it */
+    JOB_DEVICE_POISONED, /* nothing will run on it until the process is started again */
+};
+
+/* In struct job_env: never NULL, and followed by a zero that is not counted. */
 struct job_bytes {
     const uint8_t *data;
     size_t bytes;
@@ -72,8 +88,10 @@ struct job_result {
     uint32_t counters_count;
     struct job_progress progress;
     char made[TASK_NAME_BYTES]; /* public name of the shard, or "" */
-    const struct job_new_task *tasks; /* in env->arena; at most TASKS_PER_ADD_MAX, more by job_add */
+    const struct job_new_task
+        *tasks; /* in env->arena; at most TASKS_PER_ADD_MAX, more by job_add */
     uint32_t tasks_count;
+    enum job_device device; /* read when the function fails */
 };
 
 struct job_env {
@@ -85,19 +103,23 @@ struct job_env {
     struct arena *arena;
     const struct clock *clock;
     struct log_scope *scope;
-    uint32_t cpus;    /* processors that this attempt should use */
-    const char *device; /* "cpu", "cuda:0" */
+    uint32_t cpus;         /* processors that this attempt should use */
+    const char *device;    /* "cpu", "cuda:0" */
     struct job_host *host; /* the runtime's */
 };
 
-/* Any thread of the attempt; cheap. Why to stop, or JOB_STOP_NONE. */
+/* Any thread of the attempt; cheap. Why to stop, or JOB_STOP_NONE. Later answers are never milder:
+ * DRAIN may become CANCELLED, and both LOST. */
 enum job_stop job_stopping(const struct job_env *env);
 /* Any thread; cheap enough for every item. Sent with the next renewal. */
 void job_progress_set(const struct job_env *env, const struct job_progress *progress);
-/* Task thread. Copies the cursor (at most CURSOR_BYTES_MAX); stored with the next renewal or yield. */
+/* Task thread. Copies the cursor (at most CURSOR_BYTES_MAX); stored with the next renewal or yield.
+ */
 void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes);
-/* Task thread. Adds tasks before the attempt's end (the first env->added of the plan are there
- * already and must be skipped by the caller; *added counts on from it). Waits until they are durable. */
+/* Task thread. Adds any number of tasks before the attempt's end (the first env->added of the plan
+ * are there already and must be skipped by the caller; *added starts from it and is counted on by
+ * this function). Waits until they are durable. ERR_STALE or ERR_CANCELLED: job_stopping() tells
+ * why; return at once. */
 CHECKED int job_add(struct job_env *env, uint32_t *added, const struct job_new_task *tasks,
                     uint32_t count, struct err *err);
 /* Adds to a counter of the result by name; dies on more than COUNTERS_MAX names. */
@@ -112,7 +134,8 @@ struct job_kind {
     int (*check)(const uint8_t *spec, size_t bytes, struct err *err);
     int (*plan)(struct job_env *env, struct job_result *result, struct err *err);
     int (*work)(struct job_env *env, struct job_result *result, struct err *err);
-    int (*close)(struct job_env *env, struct job_result *result, struct err *err); /* NULL: nothing */
+    int (*close)(struct job_env *env, struct job_result *result,
+                 struct err *err); /* NULL: nothing */
 };
 
 #endif

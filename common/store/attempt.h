@@ -12,7 +12,10 @@
  * attempt was first, it removes its own files and adopts. A crash between any two steps leaves
  * something that the next attempt, or attempt_sweep, mends. attempt_drop removes the private files.
  * A manifest that lost its files (published and private both missing, or of another size) is
- * ERR_CORRUPT with a sentence. */
+ * ERR_CORRUPT with a sentence. When another attempt of the task has committed and removed this
+ * one's private files, the next call that misses them answers ERR_STALE: the next attempt adopts.
+ *
+ * One thread at a time per attempt; two open files may be written by two threads. */
 #ifndef STORE_ATTEMPT_H
 #define STORE_ATTEMPT_H
 
@@ -23,9 +26,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ATTEMPT_FILES_MAX      16
-#define ATTEMPT_NAME_BYTES     128
-#define ATTEMPT_MANIFEST_BYTES (256 * 1024) /* 16 files and COUNTERS_MAX counters fit many times */
+#define ATTEMPT_FILES_MAX  16
+#define ATTEMPT_NAME_BYTES 128
+/* 16 files and COUNTERS_MAX counters fit many times. */
+#define ATTEMPT_MANIFEST_BYTES (256 * 1024)
 
 struct attempt_counter {
     char name[COUNTER_NAME_BYTES];
@@ -35,7 +39,7 @@ struct attempt_counter {
 struct attempt_file {
     char name[ATTEMPT_NAME_BYTES]; /* public name, such as 00042.tar */
     int64_t bytes;
-    char sha256[65];
+    char sha256[65]; /* lower-case hexadecimal */
 };
 
 /* What a manifest says. */
@@ -47,17 +51,19 @@ struct attempt_manifest {
     struct attempt_counter counter[COUNTERS_MAX];
     uint32_t counters_count;
     int64_t items, items_ok, bytes;
-    uint8_t digest[32]; /* SHA-256 of the manifest's text without task-independent parts: equal
-                           outputs have equal digests, whoever made them (the lease is left out) */
+    uint8_t digest[32]; /* SHA-256 of the manifest's text without the lease: equal outputs of a task
+                           have equal digests, whoever made them and when */
 };
 
 struct attempt;
 
-/* task: the task's name. The store outlives the attempt. */
+/* task: the task's name, [A-Za-z0-9_-][A-Za-z0-9._-]{0,63}; planning and closing tasks, which have
+ * none, choose one that no shard has. The store outlives the attempt. */
 CHECKED int attempt_open(struct attempt **attempt, struct store *store, const char *task,
                          const char *lease, bool *adopted, struct attempt_manifest *manifest,
                          struct err *err);
-/* Opens a private file that will be published under `name`; close it with attempt_file_close. */
+/* Opens a private file that will be published under `name`; write it with store_file_write and end
+ * it with attempt_file_close, which frees it also when it fails, or leave it to attempt_close. */
 CHECKED int attempt_file_open(struct attempt *attempt, struct store_file **file, const char *name,
                               struct err *err);
 CHECKED int attempt_file_close(struct attempt *attempt, struct store_file *file, struct err *err);
@@ -66,15 +72,17 @@ CHECKED int attempt_scratch(struct attempt *attempt, char *path, size_t path_byt
                             struct err *err);
 /* manifest: items, items_ok, bytes and counters are read; the rest is filled. *adopted: another
  * attempt was first and its manifest is in *manifest. */
-CHECKED int attempt_commit(struct attempt *attempt, struct attempt_manifest *manifest, bool *adopted,
-                           struct err *err);
-/* Ends it; without a commit its private files are removed. Accepts NULL. */
+CHECKED int attempt_commit(struct attempt *attempt, struct attempt_manifest *manifest,
+                           bool *adopted, struct err *err);
+/* Ends it: files that are still open are dropped, and without a commit the private files are
+ * removed. Accepts NULL. */
 void attempt_close(struct attempt *attempt);
 
 /* Reads one committed manifest; ERR_NOT_FOUND if there is none. */
 CHECKED int attempt_manifest_read(struct store *store, const char *task,
                                   struct attempt_manifest *manifest, struct err *err);
-/* Closing task: rolls every manifest forward and removes all private folders. */
+/* Closing task, before it opens an attempt of its own: rolls every manifest forward and removes all
+ * private folders, and what crashed writers left in the making. */
 CHECKED int attempt_sweep(struct store *store, struct err *err);
 /* Calls visit for every committed manifest in name order. */
 CHECKED int attempt_each(struct store *store,
@@ -82,8 +90,9 @@ CHECKED int attempt_each(struct store *store,
                                       struct err *err),
                          void *ctx, struct err *err);
 /* The output belongs to one input and one spec: creates _vlmq/job.json if absent with these texts
- * (kind, fingerprint of the input, canonical spec as JSON), or compares: ERR_INVALID with a sentence
- * that tells what differs. */
+ * (kind, fingerprint of the input, spec as a JSON object with a field for each option), or
+ * compares: ERR_INVALID with a sentence that tells what differs. The options `input` and `output`
+ * are not compared: the fingerprint stands for the one, and a folder may be moved. */
 CHECKED int attempt_claim_output(struct store *store, const char *kind, const char *fingerprint,
                                  const char *spec_json, struct err *err);
 

@@ -1,0 +1,370 @@
+/* attempt.c - the commit: why any crash, resend or zombie costs work at most, never an output.
+ *
+ *   1 private files    durable one by one, invisible to readers
+ *   2 their folder     durable, before the manifest can name them
+ *   3 the manifest     created if absent: this is the commit; from here the task has its output
+ *   4 publishing       renames private -> public; done again by anyone who finds it undone
+ *   5 clearing up      private folders of all attempts of the task
+ *
+ * A crash before 3 leaves private files that nobody refers to; clearing up after a later commit,
+ * or attempt_sweep, removes them. A crash after 3 is rolled forward from the manifest. When it is
+ * not known whether 3 happened, the private files stay. Step 5 may take the files of an attempt
+ * that still writes: it has lost already, and finds out at its next call (ERR_STALE) or in step 3.
+ */
+#include "common/store/attempt.h"
+
+#include "common/base/check.h"
+#include "common/base/id.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/store/driver.h"
+#include "common/store/manifest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define META_FOLDER     "_vlmq"
+#define ATTEMPT_FOLDER  META_FOLDER "/attempt"
+#define MANIFEST_FOLDER META_FOLDER "/manifest"
+#define MANIFEST_SUFFIX ".json"
+#define SCRATCH_NAME    "scratch"
+
+struct attempt {
+    struct store *store;
+    char task[TASK_NAME_BYTES], lease[LEASE_ID_BYTES];
+    char folder[STORE_NAME_BYTES]; /* of the private files */
+    struct attempt_file file[ATTEMPT_FILES_MAX];
+    struct store_file *open[ATTEMPT_FILES_MAX]; /* NULL: closed */
+    uint32_t files_count;
+    bool keep; /* a manifest names, or may name, the private files */
+};
+
+/* Names of the parts. */
+
+static bool task_valid(const char *task)
+{
+    const size_t bytes = strlen(task);
+    if (bytes == 0 || bytes >= TASK_NAME_BYTES || task[0] == '.') return false;
+    return strspn(task, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
+           bytes;
+}
+
+static void folder_name(char dst[STORE_NAME_BYTES], const char *task, const char *lease)
+{
+    (void)snprintf(dst, STORE_NAME_BYTES, ATTEMPT_FOLDER "/%s.%s", task, lease);
+}
+
+static void manifest_name(char dst[STORE_NAME_BYTES], const char *task)
+{
+    (void)snprintf(dst, STORE_NAME_BYTES, MANIFEST_FOLDER "/%s" MANIFEST_SUFFIX, task);
+}
+
+static void private_name(char dst[STORE_NAME_BYTES], const char *folder, const char *name)
+{
+    (void)snprintf(dst, STORE_NAME_BYTES, "%s/%s", folder, name);
+}
+
+int attempt_manifest_read(struct store *store, const char *task, struct attempt_manifest *manifest,
+                          struct err *err)
+{
+    char name[STORE_NAME_BYTES];
+    struct buf text;
+    if (!task_valid(task))
+        return err_set(err, ERR_INVALID, "\"%.64s\" is no name for an output", task);
+    manifest_name(name, task);
+    buf_init(&text, ATTEMPT_MANIFEST_BYTES);
+    int rc = store_get(store, &text, name, ATTEMPT_MANIFEST_BYTES, err);
+    if (!rc) rc = manifest_decode(manifest, task, buf_str(&text), text.len, err);
+    buf_deinit(&text);
+    return rc;
+}
+
+/* Rolling forward. */
+
+/* The file must stand under its public name with the size that the manifest says. */
+static int check_public(struct store *store, const struct attempt_manifest *manifest,
+                        const struct attempt_file *file, struct err *err)
+{
+    int64_t bytes = 0;
+    const int rc = store_size(store, &bytes, file->name, err);
+    if (rc && rc != ERR_NOT_FOUND) return rc;
+    if (!rc && bytes == file->bytes) return 0;
+    return err_set(err, ERR_CORRUPT,
+                   "%s, committed with %lld bytes, is %s; remove " MANIFEST_FOLDER
+                   "/%s" MANIFEST_SUFFIX " to have it made again",
+                   file->name, (long long)file->bytes, rc ? "missing" : "of another size",
+                   manifest->task);
+}
+
+static int publish_one(struct store *store, const struct attempt_manifest *manifest,
+                       const struct attempt_file *file, struct err *err)
+{
+    char folder[STORE_NAME_BYTES], from[STORE_NAME_BYTES];
+    int64_t bytes = 0;
+    folder_name(folder, manifest->task, manifest->lease);
+    private_name(from, folder, file->name);
+    int rc = store_size(store, &bytes, from, err);
+    if (rc && rc != ERR_NOT_FOUND) return rc;
+    if (!rc && bytes != file->bytes)
+        return err_set(err, ERR_CORRUPT, "%s has %lld bytes, the manifest says %lld", from,
+                       (long long)bytes, (long long)file->bytes);
+    if (!rc) rc = store_rename(store, from, file->name, err);
+    /* Published before, or just now by another process that rolls the same manifest forward. */
+    if (rc == ERR_NOT_FOUND) rc = check_public(store, manifest, file, err);
+    return rc;
+}
+
+static int publish(struct store *store, const struct attempt_manifest *manifest, struct err *err)
+{
+    for (uint32_t i = 0; i < manifest->files_count; i++) {
+        const int rc = publish_one(store, manifest, &manifest->file[i], err);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+struct clearing {
+    struct store *store;
+    const char *task;
+};
+
+/* Removes a private folder if it is named TASK.LEASE. */
+static int clear_one(void *ctx, const char *name, struct err *err)
+{
+    const struct clearing *clearing = ctx;
+    char lease[LEASE_ID_BYTES + 1], folder[STORE_NAME_BYTES];
+    const size_t task_bytes = strlen(clearing->task);
+    if (!str_has_prefix(name, clearing->task) || name[task_bytes] != '.') return 0;
+    if (!str_copy(lease, sizeof lease, name + task_bytes + 1)) return 0;
+    lease[strcspn(lease, "/")] = 0;
+    if (!id_lease_valid(lease)) return 0;
+    folder_name(folder, clearing->task, lease);
+    return store_remove_tree(clearing->store, folder, err);
+}
+
+/* Steps 4 and 5 for a manifest that is there. Also makes its name durable: whoever created it may
+ * not have got that far. */
+static int roll_forward(struct store *store, const struct attempt_manifest *manifest,
+                        struct err *err)
+{
+    struct clearing clearing = {.store = store, .task = manifest->task};
+    int rc = store_sync(store, MANIFEST_FOLDER, err);
+    if (!rc) rc = store_sync(store, META_FOLDER, err);
+    if (!rc) rc = publish(store, manifest, err);
+    if (!rc) rc = store_list(store, ATTEMPT_FOLDER, clear_one, &clearing, err);
+    return rc;
+}
+
+/* One attempt. */
+
+int attempt_open(struct attempt **attempt, struct store *store, const char *task, const char *lease,
+                 bool *adopted, struct attempt_manifest *manifest, struct err *err)
+{
+    *attempt = NULL;
+    *adopted = false;
+    if (!id_lease_valid(lease)) return err_set(err, ERR_INVALID, "\"%.64s\" is no lease", lease);
+    int rc = attempt_manifest_read(store, task, manifest, err);
+    if (!rc) {
+        *adopted = true;
+        rc = roll_forward(store, manifest, err);
+    } else if (rc == ERR_NOT_FOUND) {
+        rc = 0;
+    }
+    if (rc) return err_wrap(err, "output of %s", task);
+    struct attempt *opened = mem_new(sizeof *opened);
+    opened->store = store;
+    (void)str_copy(opened->task, sizeof opened->task, task);
+    (void)str_copy(opened->lease, sizeof opened->lease, lease);
+    folder_name(opened->folder, task, lease);
+    *attempt = opened;
+    return 0;
+}
+
+/* A private file that is missing although nobody here removed it: if another attempt committed,
+ * this one has lost. */
+static int explain_missing(const struct attempt *attempt, int rc, struct err *err)
+{
+    struct attempt_manifest manifest;
+    struct err ignored;
+    if (rc != ERR_NOT_FOUND) return rc;
+    if (attempt_manifest_read(attempt->store, attempt->task, &manifest, &ignored)) return rc;
+    return err_set(err, ERR_STALE, "another attempt has committed %s", attempt->task);
+}
+
+static bool name_valid(const char *name)
+{
+    return *name && strlen(name) < ATTEMPT_NAME_BYTES && !str_eq(name, SCRATCH_NAME) &&
+           !str_has_prefix(name, SCRATCH_NAME "/") && !str_has_prefix(name, META_FOLDER);
+}
+
+int attempt_file_open(struct attempt *attempt, struct store_file **file, const char *name,
+                      struct err *err)
+{
+    char path[STORE_NAME_BYTES];
+    *file = NULL;
+    if (!name_valid(name))
+        return err_set(err, ERR_INVALID, "\"%.100s\" is no name for an output file", name);
+    for (uint32_t i = 0; i < attempt->files_count; i++)
+        if (str_eq(attempt->file[i].name, name))
+            return err_set(err, ERR_INVALID, "%s is made twice by one task", name);
+    if (attempt->files_count == ATTEMPT_FILES_MAX)
+        return err_set(err, ERR_LIMIT, "a task makes at most %d files", ATTEMPT_FILES_MAX);
+    private_name(path, attempt->folder, name);
+    const int rc = store_file_open(attempt->store, file, path, err);
+    if (rc) return explain_missing(attempt, rc, err);
+    const uint32_t i = attempt->files_count++;
+    attempt->file[i] = (struct attempt_file){0};
+    (void)str_copy(attempt->file[i].name, sizeof attempt->file[i].name, name);
+    attempt->open[i] = *file;
+    return 0;
+}
+
+/* Forgets the i-th file; the order of the others does not matter. */
+static void file_forget(struct attempt *attempt, uint32_t i)
+{
+    const uint32_t last = --attempt->files_count;
+    attempt->file[i] = attempt->file[last];
+    attempt->open[i] = attempt->open[last];
+    attempt->open[last] = NULL;
+}
+
+int attempt_file_close(struct attempt *attempt, struct store_file *file, struct err *err)
+{
+    uint8_t sha256[32];
+    uint32_t i = 0;
+    CHECK(file != NULL);
+    while (i < attempt->files_count && attempt->open[i] != file) i++;
+    CHECK(i < attempt->files_count);
+    attempt->open[i] = NULL;
+    const int rc = store_file_close(file, &attempt->file[i].bytes, sha256, err);
+    if (rc) {
+        file_forget(attempt, i);
+        return explain_missing(attempt, rc, err);
+    }
+    str_hex(attempt->file[i].sha256, sha256, sizeof sha256);
+    return 0;
+}
+
+int attempt_scratch(struct attempt *attempt, char *path, size_t path_bytes, struct err *err)
+{
+    char name[STORE_NAME_BYTES];
+    private_name(name, attempt->folder, SCRATCH_NAME);
+    return store_local_folder(attempt->store, path, path_bytes, name, err);
+}
+
+/* Step 3 failed: does a manifest name our files? */
+static void settle(struct attempt *attempt)
+{
+    struct attempt_manifest found;
+    struct err ignored;
+    const int rc = attempt_manifest_read(attempt->store, attempt->task, &found, &ignored);
+    if (rc == ERR_NOT_FOUND) attempt->keep = false;
+    if (!rc && !str_eq(found.lease, attempt->lease)) attempt->keep = false;
+}
+
+/* Steps 2 and 3. *found: whether there is a manifest now, ours or another's. */
+static int commit_manifest(struct attempt *attempt, struct attempt_manifest *manifest,
+                           bool *created, struct err *err)
+{
+    char name[STORE_NAME_BYTES];
+    struct buf text;
+    buf_init(&text, ATTEMPT_MANIFEST_BYTES);
+    int rc = manifest_encode(&text, manifest, err);
+    if (!rc) rc = store_sync(attempt->store, ATTEMPT_FOLDER, err);
+    if (!rc) rc = store_sync(attempt->store, META_FOLDER, err);
+    if (!rc) rc = store_sync(attempt->store, "", err);
+    if (rc) goto out;
+    manifest_name(name, attempt->task);
+    attempt->keep = true; /* until it is known not to be there */
+    rc = store_put_new(attempt->store, name, text.data, text.len, created, err);
+    if (rc) settle(attempt);
+out:
+    buf_deinit(&text);
+    return rc;
+}
+
+int attempt_commit(struct attempt *attempt, struct attempt_manifest *manifest, bool *adopted,
+                   struct err *err)
+{
+    bool created = false;
+    *adopted = false;
+    for (uint32_t i = 0; i < attempt->files_count; i++)
+        if (attempt->open[i])
+            return err_set(err, ERR_INTERNAL, "commit of %s: %s is still open", attempt->task,
+                           attempt->file[i].name);
+    (void)str_copy(manifest->task, sizeof manifest->task, attempt->task);
+    (void)str_copy(manifest->lease, sizeof manifest->lease, attempt->lease);
+    memcpy(manifest->file, attempt->file, sizeof manifest->file);
+    manifest->files_count = attempt->files_count;
+    int rc = commit_manifest(attempt, manifest, &created, err);
+    if (!rc && !created) {
+        rc = attempt_manifest_read(attempt->store, attempt->task, manifest, err);
+        *adopted = !rc && !str_eq(manifest->lease, attempt->lease);
+    }
+    if (!rc) rc = roll_forward(attempt->store, manifest, err);
+    if (!rc) attempt->keep = false; /* all of them are public now, or lost to the winner */
+    return rc ? err_wrap(err, "commit %s", attempt->task) : 0;
+}
+
+void attempt_close(struct attempt *attempt)
+{
+    struct err err;
+    if (!attempt) return;
+    for (uint32_t i = 0; i < attempt->files_count; i++) store_file_drop(attempt->open[i]);
+    /* What cannot be removed now is removed by the next commit of the task, or by the sweep. */
+    if (!attempt->keep && store_remove_tree(attempt->store, attempt->folder, &err))
+        log_info("attempt.left", "msg=%s", log_quote(err.msg));
+    mem_free(attempt);
+}
+
+/* All manifests of an output. */
+
+struct walk {
+    struct store *store;
+    int (*visit)(void *ctx, const struct attempt_manifest *manifest, struct err *err);
+    void *ctx;
+    struct attempt_manifest *manifest;
+};
+
+static int walk_one(void *ctx, const char *name, struct err *err)
+{
+    struct walk *walk = ctx;
+    char task[TASK_NAME_BYTES];
+    if (!str_has_suffix(name, MANIFEST_SUFFIX)) return 0;
+    const size_t bytes = strlen(name) - strlen(MANIFEST_SUFFIX);
+    if (bytes >= sizeof task) return 0;
+    memcpy(task, name, bytes);
+    task[bytes] = 0;
+    if (!task_valid(task)) return 0;
+    const int rc = attempt_manifest_read(walk->store, task, walk->manifest, err);
+    if (rc) return err_wrap(err, "output of %s", task);
+    return walk->visit(walk->ctx, walk->manifest, err);
+}
+
+int attempt_each(struct store *store,
+                 int (*visit)(void *ctx, const struct attempt_manifest *manifest, struct err *err),
+                 void *ctx, struct err *err)
+{
+    struct walk walk = {.store = store, .visit = visit, .ctx = ctx};
+    walk.manifest = mem_new(sizeof *walk.manifest);
+    const int rc = store_list(store, MANIFEST_FOLDER, walk_one, &walk, err);
+    mem_free(walk.manifest);
+    return rc;
+}
+
+static int sweep_one(void *ctx, const struct attempt_manifest *manifest, struct err *err)
+{
+    return publish(ctx, manifest, err);
+}
+
+int attempt_sweep(struct store *store, struct err *err)
+{
+    int rc = store_sync(store, MANIFEST_FOLDER, err);
+    if (!rc) rc = attempt_each(store, sweep_one, store, err);
+    if (!rc) rc = store_remove_tree(store, ATTEMPT_FOLDER, err);
+    if (!rc) rc = store_clean(store, MANIFEST_FOLDER, err);
+    if (!rc) rc = store_clean(store, META_FOLDER, err);
+    if (!rc) rc = store_clean(store, "", err);
+    return rc ? err_wrap(err, "sweep %s", store_url(store)) : 0;
+}

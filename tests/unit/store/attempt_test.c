@@ -1,0 +1,400 @@
+/* attempt_test.c - one attempt at a time: what is committed, adopted, refused and removed. */
+#include "common/store/attempt.h"
+
+#include "tests/unit/store/output.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+static void names_are(const char *root, const char *folder, uint32_t count)
+{
+    EXPECT_EQ(output_names(root, folder), count);
+}
+
+TEST(attempt, commit_publishes_and_clears_up)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest;
+    struct err err;
+    bool adopted;
+    const char *dir = test_dir_new();
+    EXPECT_OK(output_make(dir, 1, &manifest, &adopted, &err), &err);
+    EXPECT(!adopted);
+    output_check(dir, &manifest);
+    names_are(dir, "", 3); /* two files and _vlmq */
+    names_are(dir, "_vlmq/manifest", 1);
+    names_are(dir, "_vlmq/attempt", 0);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, second_attempt_adopts_and_writes_nothing)
+{
+    UNUSED_STATE;
+    struct attempt_manifest first, second;
+    struct err err;
+    bool adopted;
+    const char *dir = test_dir_new();
+    EXPECT_OK(output_make(dir, 1, &first, &adopted, &err), &err);
+    EXPECT_OK(output_make(dir, 2, &second, &adopted, &err), &err);
+    EXPECT(adopted);
+    EXPECT_TEXT(second.lease, first.lease);
+    EXPECT_MEM(second.digest, first.digest, 32);
+    EXPECT_EQ(second.items, 2);
+    EXPECT_EQ(second.counters_count, 1);
+    EXPECT_TEXT(second.counter[0].name, "status.success");
+    output_check(dir, &first);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, digest_depends_on_the_output_alone)
+{
+    UNUSED_STATE;
+    struct attempt_manifest a, b, c;
+    struct err err;
+    bool adopted;
+    const char *one = test_dir_new(), *two = test_dir_new(), *three = test_dir_new();
+    EXPECT_OK(output_make(one, 1, &a, &adopted, &err), &err);
+    EXPECT_OK(output_make(two, 1, &b, &adopted, &err), &err);
+    EXPECT_OK(output_make(three, 2, &c, &adopted, &err), &err);
+    EXPECT(strcmp(a.lease, b.lease) != 0);
+    EXPECT_MEM(a.digest, b.digest, 32);
+    EXPECT(memcmp(a.digest, c.digest, 32) != 0);
+    test_dir_remove(one);
+    test_dir_remove(two);
+    test_dir_remove(three);
+}
+
+TEST(attempt, closing_without_commit_removes_its_files)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest;
+    struct store *store;
+    struct attempt *attempt;
+    struct store_file *closed, *open;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES], path[PATH_MAX];
+    const char *dir = test_dir_new();
+    id_lease(lease);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&attempt, store, "t", lease, &adopted, &manifest, &err), &err);
+    EXPECT_OK(attempt_scratch(attempt, path, sizeof path, &err), &err);
+    EXPECT(fs_exists(path));
+    EXPECT_OK(attempt_file_open(attempt, &closed, "a", &err), &err);
+    EXPECT_OK(attempt_file_close(attempt, closed, &err), &err);
+    EXPECT_OK(attempt_file_open(attempt, &open, "b", &err), &err);
+    EXPECT_EQ(attempt_commit(attempt, &manifest, &adopted, &err), ERR_INTERNAL); /* b is open */
+    attempt_close(attempt);
+    attempt_close(NULL);
+    names_are(dir, "_vlmq/attempt", 0);
+    names_are(dir, "", 1);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, names_and_numbers_of_files_are_bounded)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest;
+    struct store *store;
+    struct attempt *attempt;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES], name[32];
+    const char *dir = test_dir_new();
+    id_lease(lease);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_EQ(attempt_open(&attempt, store, "", lease, &adopted, &manifest, &err), ERR_INVALID);
+    EXPECT_EQ(attempt_open(&attempt, store, "a/b", lease, &adopted, &manifest, &err), ERR_INVALID);
+    EXPECT_EQ(attempt_open(&attempt, store, ".a", lease, &adopted, &manifest, &err), ERR_INVALID);
+    EXPECT_EQ(attempt_open(&attempt, store, "a", "beef", &adopted, &manifest, &err), ERR_INVALID);
+    EXPECT_OK(attempt_open(&attempt, store, "a", lease, &adopted, &manifest, &err), &err);
+    EXPECT_EQ(attempt_file_open(attempt, &file, "_vlmq/x", &err), ERR_INVALID);
+    EXPECT_EQ(attempt_file_open(attempt, &file, "scratch", &err), ERR_INVALID);
+    EXPECT_EQ(attempt_file_open(attempt, &file, "../x", &err), ERR_INVALID);
+    for (int i = 0; i < ATTEMPT_FILES_MAX; i++) {
+        (void)snprintf(name, sizeof name, "sub/%02d", ATTEMPT_FILES_MAX - i);
+        EXPECT_OK(attempt_file_open(attempt, &file, name, &err), &err);
+        EXPECT_OK(attempt_file_close(attempt, file, &err), &err);
+    }
+    EXPECT_EQ(attempt_file_open(attempt, &file, name, &err), ERR_INVALID); /* twice */
+    EXPECT_EQ(attempt_file_open(attempt, &file, "more", &err), ERR_LIMIT);
+    memset(&manifest, 0, sizeof manifest);
+    EXPECT_OK(attempt_commit(attempt, &manifest, &adopted, &err), &err);
+    EXPECT_TEXT(manifest.file[0].name, "sub/01"); /* in the order of names */
+    names_are(dir, "sub", ATTEMPT_FILES_MAX);
+    attempt_close(attempt);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, overtaken_attempt_adopts_at_its_commit)
+{
+    UNUSED_STATE;
+    struct attempt_manifest mine, winner;
+    struct store *store;
+    struct attempt *attempt;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES];
+    const char *dir = test_dir_new();
+    id_lease(lease);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&attempt, store, OUTPUT_TASK, lease, &adopted, &mine, &err), &err);
+    memset(&mine, 0, sizeof mine);
+    EXPECT_OK(attempt_file_open(attempt, &file, OUTPUT_TASK ".tar", &err), &err);
+    EXPECT_OK(store_file_write(file, "slow", 4, &err), &err);
+    EXPECT_OK(attempt_file_close(attempt, file, &err), &err);
+    EXPECT_OK(output_make(dir, 1, &winner, &adopted, &err), &err);
+    EXPECT_OK(attempt_commit(attempt, &mine, &adopted, &err), &err);
+    EXPECT(adopted);
+    EXPECT_TEXT(mine.lease, winner.lease);
+    attempt_close(attempt);
+    output_check(dir, &winner);
+    names_are(dir, "_vlmq/attempt", 0);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, overtaken_attempt_that_misses_its_folder_is_stale)
+{
+    UNUSED_STATE;
+    struct attempt_manifest mine, winner;
+    struct store *store;
+    struct attempt *attempt;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES];
+    const char *dir = test_dir_new();
+    id_lease(lease);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&attempt, store, OUTPUT_TASK, lease, &adopted, &mine, &err), &err);
+    EXPECT_OK(attempt_file_open(attempt, &file, OUTPUT_TASK ".tar", &err), &err);
+    EXPECT_OK(store_file_write(file, "slow", 4, &err), &err);
+    EXPECT_OK(output_make(dir, 1, &winner, &adopted, &err), &err);
+    EXPECT_EQ(attempt_file_close(attempt, file, &err), ERR_STALE);
+    attempt_close(attempt);
+    output_check(dir, &winner);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, tasks_with_a_common_beginning_do_not_touch_each_other)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest;
+    struct store *store;
+    struct attempt *other;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES];
+    const char *dir = test_dir_new();
+    id_lease(lease);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&other, store, OUTPUT_TASK ".1", lease, &adopted, &manifest, &err),
+              &err);
+    EXPECT_OK(attempt_file_open(other, &file, "x", &err), &err);
+    EXPECT_OK(attempt_file_close(other, file, &err), &err);
+    EXPECT_OK(output_make(dir, 1, &manifest, &adopted, &err), &err);
+    names_are(dir, "_vlmq/attempt", 1);
+    memset(&manifest, 0, sizeof manifest);
+    EXPECT_OK(attempt_commit(other, &manifest, &adopted, &err), &err);
+    attempt_close(other);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+static void remove_below(const char *root, const char *name)
+{
+    char path[PATH_MAX];
+    EXPECT(fs_join(path, sizeof path, root, name));
+    EXPECT_EQ(unlink(path), 0);
+}
+
+static void replace_below(const char *root, const char *name, const char *text)
+{
+    char path[PATH_MAX];
+    struct err err;
+    EXPECT(fs_join(path, sizeof path, root, name));
+    EXPECT_OK(fs_put(path, text, strlen(text), &err), &err);
+}
+
+TEST(attempt, manifest_without_its_files_is_corrupt)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest;
+    struct err err;
+    bool adopted;
+    const char *dir = test_dir_new();
+    EXPECT_OK(output_make(dir, 1, &manifest, &adopted, &err), &err);
+    replace_below(dir, OUTPUT_TASK ".tar", "cut");
+    EXPECT_EQ(output_make(dir, 2, &manifest, &adopted, &err), ERR_CORRUPT);
+    EXPECT(strstr(err.msg, OUTPUT_TASK ".tar") != NULL);
+    EXPECT(strstr(err.msg, "of another size") != NULL);
+    remove_below(dir, OUTPUT_TASK ".tar");
+    EXPECT_EQ(output_make(dir, 2, &manifest, &adopted, &err), ERR_CORRUPT);
+    EXPECT(strstr(err.msg, "missing") != NULL);
+    remove_below(dir, "_vlmq/manifest/" OUTPUT_TASK ".json");
+    EXPECT_OK(output_make(dir, 2, &manifest, &adopted, &err), &err);
+    EXPECT(!adopted);
+    output_check(dir, &manifest);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, damaged_manifests_are_told_apart_from_missing_ones)
+{
+    UNUSED_STATE;
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "[]",
+        "nonsense",
+        "{\"version\":2}",
+        "{\"version\":1,\"task\":\"00042\",\"lease\":\"00112233445566778899aabbccddeeff\","
+        "\"files\":[{\"name\":\"x\",\"bytes\":-1,\"sha256\":\"\"}],\"counters\":{},\"items\":0,"
+        "\"items_ok\":0,\"bytes\":0}",
+        "{\"version\":1,\"task\":\"00043\",\"lease\":\"00112233445566778899aabbccddeeff\","
+        "\"files\":[],\"counters\":{},\"items\":0,\"items_ok\":0,\"bytes\":0}",
+        "{\"version\":1,\"task\":\"00042\",\"lease\":\"00112233445566778899aabbccddeeff\","
+        "\"files\":[],\"counters\":{\"a\":1.5},\"items\":0,\"items_ok\":0,\"bytes\":0}",
+        "{\"version\":1,\"task\":\"00042\",\"lease\":\"../../x\","
+        "\"files\":[],\"counters\":{},\"items\":0,\"items_ok\":0,\"bytes\":0}",
+    };
+    struct attempt_manifest manifest;
+    struct store *store;
+    struct err err;
+    const char *dir = test_dir_new();
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_EQ(attempt_manifest_read(store, "00042", &manifest, &err), ERR_NOT_FOUND);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        EXPECT_OK(store_put(store, "_vlmq/manifest/00042.json", bad[i], strlen(bad[i]), &err),
+                  &err);
+        EXPECT_EQ(attempt_manifest_read(store, "00042", &manifest, &err), ERR_CORRUPT);
+    }
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+/* A manifest that names a file outside of the output must not move anything there. */
+TEST(attempt, manifest_with_a_name_that_leaves_the_output_is_refused)
+{
+    UNUSED_STATE;
+    static const char evil[] =
+        "{\"version\":1,\"task\":\"00042\",\"lease\":\"00112233445566778899aabbccddeeff\","
+        "\"files\":[{\"name\":\"../x\",\"bytes\":1,\"sha256\":"
+        "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}],\"counters\":{},"
+        "\"items\":0,\"items_ok\":0,\"bytes\":0}";
+    struct attempt_manifest manifest;
+    struct store *store;
+    struct err err;
+    bool adopted;
+    const char *dir = test_dir_new();
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(store_put(store, "_vlmq/manifest/00042.json", evil, strlen(evil), &err), &err);
+    EXPECT_EQ(output_make(dir, 1, &manifest, &adopted, &err), ERR_INVALID);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+static int count_manifest(void *ctx, const struct attempt_manifest *manifest, struct err *err)
+{
+    char *seen = ctx;
+    (void)err;
+    (void)strncat(seen, manifest->task, 32);
+    (void)strncat(seen, " ", 2);
+    return 0;
+}
+
+static void make_named(struct store *store, const char *task)
+{
+    struct attempt_manifest manifest;
+    struct attempt *attempt;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES];
+    id_lease(lease);
+    memset(&manifest, 0, sizeof manifest);
+    EXPECT_OK(attempt_open(&attempt, store, task, lease, &adopted, &manifest, &err), &err);
+    EXPECT_OK(attempt_file_open(attempt, &file, task, &err), &err);
+    EXPECT_OK(attempt_file_close(attempt, file, &err), &err);
+    EXPECT_OK(attempt_commit(attempt, &manifest, &adopted, &err), &err);
+    attempt_close(attempt);
+}
+
+TEST(attempt, each_visits_in_the_order_of_names)
+{
+    UNUSED_STATE;
+    struct store *store;
+    struct err err;
+    char seen[128] = "";
+    const char *dir = test_dir_new();
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_each(store, count_manifest, seen, &err), &err);
+    EXPECT_TEXT(seen, "");
+    make_named(store, "00002");
+    make_named(store, "00000");
+    make_named(store, "00001");
+    EXPECT_OK(attempt_each(store, count_manifest, seen, &err), &err);
+    EXPECT_TEXT(seen, "00000 00001 00002 ");
+    EXPECT_OK(attempt_sweep(store, &err), &err);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, claim_holds_for_the_same_input_and_spec_only)
+{
+    UNUSED_STATE;
+    static const char spec[] = "{\"image_size\":448,\"input\":\"/a\",\"extra\":[\"x\"]}";
+    struct store *store;
+    struct err err;
+    const char *dir = test_dir_new();
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_claim_output(store, "download", "f1", spec, &err), &err);
+    EXPECT_OK(attempt_claim_output(store, "download", "f1", spec, &err), &err);
+    EXPECT_OK(attempt_claim_output(store, "download", "f1",
+                                   "{\"image_size\":448,\"input\":\"/b\",\"extra\":[\"x\"]}", &err),
+              &err);
+    EXPECT_EQ(attempt_claim_output(store, "encode", "f1", spec, &err), ERR_INVALID);
+    EXPECT(strstr(err.msg, "download") != NULL);
+    EXPECT_EQ(attempt_claim_output(store, "download", "f2", spec, &err), ERR_INVALID);
+    EXPECT(strstr(err.msg, "another input") != NULL);
+    EXPECT_EQ(attempt_claim_output(store, "download", "f1",
+                                   "{\"image_size\":256,\"extra\":[\"x\"]}", &err),
+              ERR_INVALID);
+    EXPECT(strstr(err.msg, "--image-size 448, this job has 256") != NULL);
+    EXPECT_EQ(attempt_claim_output(store, "download", "f1", "{\"extra\":[\"x\"]}", &err),
+              ERR_INVALID);
+    EXPECT(strstr(err.msg, "this job has the default") != NULL);
+    EXPECT_EQ(attempt_claim_output(store, "download", "f1",
+                                   "{\"image_size\":448,\"extra\":[\"x\"],\"url_column\":\"u\"}",
+                                   &err),
+              ERR_INVALID);
+    EXPECT(strstr(err.msg, "--url-column the default, this job has u") != NULL);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(attempt, commit_publishes_and_clears_up),
+        RUN(attempt, second_attempt_adopts_and_writes_nothing),
+        RUN(attempt, digest_depends_on_the_output_alone),
+        RUN(attempt, closing_without_commit_removes_its_files),
+        RUN(attempt, names_and_numbers_of_files_are_bounded),
+        RUN(attempt, overtaken_attempt_adopts_at_its_commit),
+        RUN(attempt, overtaken_attempt_that_misses_its_folder_is_stale),
+        RUN(attempt, tasks_with_a_common_beginning_do_not_touch_each_other),
+        RUN(attempt, manifest_without_its_files_is_corrupt),
+        RUN(attempt, damaged_manifests_are_told_apart_from_missing_ones),
+        RUN(attempt, manifest_with_a_name_that_leaves_the_output_is_refused),
+        RUN(attempt, each_visits_in_the_order_of_names),
+        RUN(attempt, claim_holds_for_the_same_input_and_spec_only),
+    };
+    return cmocka_run_group_tests_name("attempt", tests, NULL, NULL);
+}
