@@ -1,0 +1,53 @@
+/* decode_fuzz.c - any bytes become a picture or a status, under small limits; pictures then go
+ * through the rest of the pipe. Seeds: tests/golden/images. */
+#include "common/base/buf.h"
+#include "common/base/check.h"
+#include "worker/pipe/decode.h"
+#include "worker/pipe/encode.h"
+#include "worker/pipe/fit.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void go_on(struct image *image, uint32_t choice)
+{
+    struct fit_plan plan;
+    struct image fitted = {0};
+    struct buf file;
+    struct err err;
+    const enum fit_mode mode = (enum fit_mode)(choice % FIT_MODES_COUNT);
+    buf_init(&file, 1 << 20);
+    if (fit_plan(&plan, image->width, image->height, mode, 24, &err)) return;
+    if ((uint64_t)plan.scaled_width * plan.scaled_height > 1 << 16) return; /* only slow */
+    CHECK(fit_take(&fitted, image, &plan, &err) == 0);
+    CHECK(encode_jpeg(&file, &fitted, choice % 100 + 1, &err) == 0);
+    image_deinit(&fitted);
+    buf_deinit(&file);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct image image = {0};
+    struct decode_info info;
+    struct decode_options options = decode_options_default();
+    const uint32_t choice = size ? data[size - 1] : 0;
+    options.pixels_max = 1 << 16;
+    options.side_max = 4096;
+    options.scans_max = 12;
+    options.memory_bytes_max = 8 << 20;
+    options.alpha = choice & 1 ? DECODE_ALPHA_DROP : DECODE_ALPHA_WHITE;
+    const enum decode_status status = decode(&image, &info, data, size, &options);
+    CHECK(info.orientation >= 1 && info.orientation <= 8);
+    CHECK((status == DECODE_OK) == (image.pixels != NULL));
+    if (status == DECODE_OK) {
+        CHECK(image.channels == 3);
+        CHECK((uint64_t)image.width * image.height <= options.pixels_max);
+        uint32_t sum = 0; /* every byte is there */
+        for (uint32_t y = 0; y < image.height; y++)
+            for (uint32_t i = 0; i < image.width * 3; i++) sum += image_row(&image, y)[i];
+        go_on(&image, choice + sum);
+    } else {
+        CHECK(info.message[0]);
+    }
+    image_deinit(&image);
+    return 0;
+}

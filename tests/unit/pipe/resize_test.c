@@ -1,0 +1,214 @@
+/* resize_test.c - resizing gives Pillow's pixels: SHA-256 of results against the list that
+ * tests/golden/make_resize.py made, a plain second implementation, and failing memory. */
+#include "worker/pipe/resize.h"
+
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "tests/support/test.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The formula of make_resize.py. */
+static void fill(struct image *image, int kind)
+{
+    const size_t bytes = image->stride * image->height;
+    for (size_t i = 0; i < bytes; i++) {
+        uint32_t value = (uint32_t)(i * 2654435761u + 12345u);
+        value ^= value >> 15;
+        value *= 2246822519u;
+        value ^= value >> 13;
+        const uint8_t noise = (uint8_t)(value >> 8);
+        image->pixels[i] = kind == 1 ? (noise & 1 ? 255 : 0) : noise;
+    }
+}
+
+struct sizes {
+    uint32_t width, height, channels, kind, out_width, out_height;
+};
+
+static void check_case(const struct sizes *sizes, const char *want, const char *line)
+{
+    struct image src, dst;
+    struct err err;
+    EXPECT(image_init(&src, sizes->width, sizes->height, sizes->channels));
+    fill(&src, (int)sizes->kind);
+    EXPECT_OK(resize_bicubic(&dst, &src, sizes->out_width, sizes->out_height, &err), &err);
+    EXPECT_EQ(dst.width, sizes->out_width);
+    EXPECT_EQ(dst.height, sizes->out_height);
+    char got[HASH_SHA256_TEXT];
+    hash_sha256_text(got, dst.pixels, dst.stride * dst.height);
+    if (strcmp(got, want) != 0) print_message("differs: %s", line);
+    EXPECT_TEXT(got, want);
+    image_deinit(&src);
+    image_deinit(&dst);
+}
+
+TEST(resize, equals_pillow_in_every_golden_case)
+{
+    UNUSED_STATE;
+    FILE *file = fopen(TESTS_DIR "/golden/resize_bicubic.txt", "re");
+    EXPECT(file != NULL);
+    char line[256];
+    int cases = 0;
+    while (fgets(line, sizeof line, file)) {
+        struct sizes sizes;
+        char want[HASH_SHA256_TEXT];
+        if (line[0] == '#') continue;
+        EXPECT_EQ(sscanf(line, "%u %u %u %u %u %u %64s", &sizes.width, &sizes.height,
+                         &sizes.channels, &sizes.kind, &sizes.out_width, &sizes.out_height, want),
+                  7);
+        check_case(&sizes, want, line);
+        cases++;
+    }
+    (void)fclose(file);
+    EXPECT(cases >= 100);
+}
+
+/* One axis, one sample, straight from the recipe; src is read at a step. */
+static uint8_t plain_sample(const uint8_t *src, size_t step, uint32_t inputs, uint32_t outputs,
+                            uint32_t output)
+{
+    const double scale = (double)inputs / outputs, stretch = fmax(scale, 1.0);
+    const double centre = (output + 0.5) * scale;
+    int low = (int)(centre - 2.0 * stretch + 0.5), high = (int)(centre + 2.0 * stretch + 0.5);
+    if (low < 0) low = 0;
+    if (high > (int)inputs) high = (int)inputs;
+    double weight[1024], total = 0.0;
+    for (int i = low; i < high; i++) {
+        const double x = fabs((i - centre + 0.5) * (1.0 / stretch));
+        double w = 0.0;
+        if (x < 1.0)
+            w = (1.5 * x - 2.5) * x * x + 1.0;
+        else if (x < 2.0)
+            w = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5;
+        weight[i - low] = w;
+        total += w;
+    }
+    int64_t sum = 1 << 21;
+    for (int i = low; i < high; i++) {
+        const double fixed = weight[i - low] / total * 4194304.0;
+        sum += (int64_t)(fixed < 0 ? fixed - 0.5 : fixed + 0.5) * src[(size_t)i * step];
+    }
+    sum >>= 22;
+    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+}
+
+/* Makes *dst with one axis changed. */
+static void plain_axis(struct image *dst, const struct image *src, bool across, uint32_t size)
+{
+    const size_t c = src->channels;
+    const uint32_t width = across ? size : src->width, height = across ? src->height : size;
+    EXPECT(image_init(dst, width, height, src->channels));
+    for (uint32_t y = 0; y < height; y++)
+        for (size_t i = 0; i < width * c; i++)
+            image_row(dst, y)[i] =
+                across ? plain_sample(image_row(src, y) + i % c, c, src->width, width,
+                                      (uint32_t)(i / c))
+                       : plain_sample(src->pixels + i, src->stride, src->height, height, y);
+}
+
+static void check_plain(const struct image *src, uint32_t width, uint32_t height)
+{
+    struct image between, want, got;
+    struct err err;
+    const int less_height = (int)src->height - (int)height;
+    const int less_width = (int)src->width - (int)width;
+    const bool across = !(less_height > 0 && less_height > 2 * less_width);
+    plain_axis(&between, src, across, across ? width : height);
+    plain_axis(&want, &between, !across, across ? height : width);
+    EXPECT_OK(resize_bicubic(&got, src, width, height, &err), &err);
+    EXPECT_MEM(got.pixels, want.pixels, want.stride * height);
+    image_deinit(&between);
+    image_deinit(&want);
+    image_deinit(&got);
+}
+
+TEST(resize, equals_a_plain_implementation_for_any_number_of_channels)
+{
+    UNUSED_STATE;
+    struct rng rng;
+    rng_seed(&rng, test_seed());
+    for (int round = 0; round < 24; round++) {
+        struct image src;
+        uint32_t side[4];
+        for (int i = 0; i < 4; i++) side[i] = (uint32_t)rng_below(&rng, 90) + 1;
+        EXPECT(image_init(&src, side[0], side[1], (uint32_t)round % 4 + 1));
+        fill(&src, round / 4 % 2);
+        check_plain(&src, side[2], side[3]);
+        image_deinit(&src);
+    }
+}
+
+TEST(resize, reads_rows_that_are_farther_apart_than_their_pixels)
+{
+    UNUSED_STATE;
+    struct image whole, part, narrow, from_view, from_copy;
+    struct err err;
+    EXPECT(image_init(&whole, 40, 30, 3));
+    fill(&whole, 0);
+    part = whole;
+    part.width = 17; /* a view of the left columns */
+    EXPECT(image_init(&narrow, 17, 30, 3));
+    image_copy(&narrow, 0, 0, &whole, &(struct image_rect){0, 0, 17, 30});
+    EXPECT_OK(resize_bicubic(&from_view, &part, 33, 11, &err), &err);
+    EXPECT_OK(resize_bicubic(&from_copy, &narrow, 33, 11, &err), &err);
+    EXPECT_MEM(from_view.pixels, from_copy.pixels, from_copy.stride * 11);
+    image_deinit(&from_view);
+    EXPECT_OK(resize_bicubic(&from_view, &part, 17, 30, &err), &err);
+    EXPECT_MEM(from_view.pixels, narrow.pixels, narrow.stride * 30);
+    image_deinit(&whole);
+    image_deinit(&narrow);
+    image_deinit(&from_view);
+    image_deinit(&from_copy);
+}
+
+TEST(resize, refuses_a_zero_size)
+{
+    UNUSED_STATE;
+    struct image src, dst;
+    struct err err;
+    EXPECT(image_init(&src, 2, 2, 3));
+    EXPECT_EQ(resize_bicubic(&dst, &src, 0, 5, &err), ERR_INVALID);
+    EXPECT_EQ(resize_bicubic(&dst, &src, 5, 0, &err), ERR_INVALID);
+    EXPECT(dst.pixels == NULL);
+    image_deinit(&src);
+}
+
+TEST(resize, survives_every_failed_allocation)
+{
+    UNUSED_STATE;
+    static const uint32_t heights[] = {9, 900}; /* the second goes vertical first */
+    for (int i = 0; i < 2; i++) {
+        struct image src, dst;
+        struct err err;
+        EXPECT(image_init(&src, 8, heights[i], 3));
+        int rc = ERR_LIMIT, failures = 0;
+        for (int64_t after = 0; rc; after++, failures++) {
+            (void)mem_fail(after, 1);
+            rc = resize_bicubic(&dst, &src, 5, 5, &err);
+            (void)mem_fail(-1, 0);
+            if (!rc) break;
+            EXPECT_EQ(rc, ERR_LIMIT);
+            EXPECT(dst.pixels == NULL);
+        }
+        EXPECT_EQ(failures, 5); /* two tables, two pictures, one block of rows */
+        image_deinit(&src);
+        image_deinit(&dst);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(resize, equals_pillow_in_every_golden_case),
+        RUN(resize, equals_a_plain_implementation_for_any_number_of_channels),
+        RUN(resize, reads_rows_that_are_farther_apart_than_their_pixels),
+        RUN(resize, refuses_a_zero_size),
+        RUN(resize, survives_every_failed_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,90 @@
+/* decode.h - the bytes of a picture file become an upright 8-bit RGB image, or a reason why not.
+ *
+ * The format is told by magic bytes, never by name or Content-Type. Sizes are checked from the
+ * header before anything sized by them is allocated. Nothing here exits, keeps global state, or
+ * trusts the bytes; any number of threads at a time.
+ *
+ * Pixels follow Pillow, so that features made elsewhere can be compared:
+ *   JPEG  accurate integer DCT, triangle chroma filter; gray is replicated; CMYK and YCCK are
+ *         taken as inverted (Adobe's way, with or without its marker) and multiplied out naively.
+ *         Data that ends early is `truncated`; a missing end marker alone is not. Damage inside
+ *         the data that libjpeg can pass over is counted in info.warnings, not refused.
+ *   PNG   every depth and colour type; 16 bits lose their low byte; gamma and ICC are ignored.
+ *   WebP  lossy and lossless; animated ones are refused.
+ *   Alpha is blended on white (DECODE_ALPHA_WHITE), or dropped, which shows hidden colours, as
+ *   CLIP's own preprocessing does (DECODE_ALPHA_DROP).
+ * The EXIF orientation is applied unless ignore_orientation is set. */
+#ifndef PIPE_DECODE_H
+#define PIPE_DECODE_H
+
+#include "worker/pipe/image.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How a row's picture ended; the names are written into rows.jsonl and never change. */
+enum decode_status {
+    DECODE_OK = 0,
+    DECODE_UNKNOWN_FORMAT,     /* no picture that we know of: an HTML page, rubbish, nothing */
+    DECODE_UNSUPPORTED_FORMAT, /* recognised, but not decoded here */
+    DECODE_TRUNCATED,          /* the bytes end too early */
+    DECODE_CORRUPT,            /* the decoder refused them */
+    DECODE_TOO_MANY_PIXELS,
+    DECODE_TOO_LARGE_SIDE,
+    DECODE_ZERO_SIZE,
+    DECODE_TOO_MANY_SCANS, /* a progressive JPEG made to burn time */
+    DECODE_NO_MEMORY,      /* out of memory, or above memory_bytes_max */
+    DECODE_STATUS_COUNT
+};
+
+enum decode_format {
+    DECODE_FORMAT_UNKNOWN = 0,
+    DECODE_FORMAT_JPEG,
+    DECODE_FORMAT_PNG,
+    DECODE_FORMAT_WEBP,
+    DECODE_FORMAT_GIF, /* from here on recognised only */
+    DECODE_FORMAT_AVIF,
+    DECODE_FORMAT_HEIC,
+    DECODE_FORMAT_JXL,
+    DECODE_FORMAT_BMP,
+    DECODE_FORMAT_TIFF,
+    DECODE_FORMAT_ICO,
+    DECODE_FORMAT_SVG,
+    DECODE_FORMAT_HTML, /* no picture at all: its status is unknown_format */
+    DECODE_FORMAT_COUNT
+};
+
+enum decode_alpha { DECODE_ALPHA_WHITE = 0, DECODE_ALPHA_DROP };
+
+struct decode_options {
+    uint64_t pixels_max;     /* width x height */
+    uint32_t side_max;       /* either side */
+    uint32_t scans_max;      /* of a JPEG */
+    size_t memory_bytes_max; /* the picture and the decoder's own tables */
+    enum decode_alpha alpha;
+    bool ignore_orientation;
+};
+
+#define DECODE_MESSAGE_BYTES 120
+
+struct decode_info {
+    enum decode_format format;
+    uint32_t width, height; /* as the file says, before orientation; 0: not known */
+    uint32_t orientation;   /* 1 to 8; 1 when the file says none */
+    uint32_t warnings;      /* damage that the decoder passed over */
+    bool has_alpha;
+    char message[DECODE_MESSAGE_BYTES]; /* "" or a short reason, for a person */
+};
+
+/* Limits that suit one decoding thread of a worker; change fields at will. */
+struct decode_options decode_options_default(void);
+/* Fills *image (3 channels), which must be empty, on DECODE_OK only; *info always. */
+enum decode_status decode(struct image *image, struct decode_info *info, const uint8_t *data,
+                          size_t bytes, const struct decode_options *options);
+/* What the first bytes say. data may be NULL when bytes is 0. */
+enum decode_format decode_sniff(const uint8_t *data, size_t bytes);
+const char *decode_status_name(enum decode_status status); /* "ok", "truncated", … */
+const char *decode_format_name(enum decode_format format); /* "jpeg", "unknown", … */
+
+#endif

@@ -1,0 +1,105 @@
+/* fetch.h - HTTP transfers of untrusted URLs, many at a time on one thread.
+ *
+ * One thread owns a struct fetch: it starts items, calls fetch_turn, and takes the finished ones;
+ * only fetch_wake may be called by others. An item is the caller's and belongs to the fetch between
+ * fetch_start and the fetch_take that gives it back (or fetch_free, which abandons it).
+ *
+ * What a hostile or broken server can cost is bounded: time (a total deadline with redirects and
+ * retries, one for connecting, and a minimum speed), bytes (of body and of headers, counted while
+ * they are read), redirects, schemes (http and https, on every hop) and addresses: those that are
+ * not public are refused when the socket is made, so neither a redirect nor a name that resolves
+ * differently the second time gets through. Proxies of the environment, cookies and compressed
+ * bodies are not used. */
+#ifndef PIPE_FETCH_H
+#define PIPE_FETCH_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sockaddr;
+
+/* X(symbol, name, whether a later try may succeed, sentence). The names are documented in
+ * docs/download.md and stay as they are. */
+#define FETCH_STATUSES(X)                                                                         \
+    X(FETCH_OK, "success", false, "")                                                             \
+    X(FETCH_BAD_URL, "bad_url", false, "not a valid http or https URL")                           \
+    X(FETCH_REFUSED_ADDRESS, "refused_address", false, "the host's address is not public")        \
+    X(FETCH_DNS_FAILED, "dns_failed", true, "the host's name could not be resolved")              \
+    X(FETCH_CONNECT_FAILED, "connect_failed", true, "the host refused the connection")            \
+    X(FETCH_CONNECT_TIMEOUT, "connect_timeout", true, "no connection within the time limit")      \
+    X(FETCH_TLS_FAILED, "tls_failed", false, "no trusted TLS connection")                         \
+    X(FETCH_TIMEOUT, "timeout", true, "not complete within the time limit")                       \
+    X(FETCH_TOO_SLOW, "too_slow", true, "slower than the minimum speed")                          \
+    X(FETCH_CONNECTION_LOST, "connection_lost", true, "the connection ended before the body did") \
+    X(FETCH_PROTOCOL_ERROR, "protocol_error", false, "the answer is not valid HTTP")              \
+    X(FETCH_TOO_MANY_REDIRECTS, "too_many_redirects", false, "redirected too often")              \
+    X(FETCH_BAD_REDIRECT, "bad_redirect", false, "redirected to something other than http(s)")    \
+    X(FETCH_HTTP_STATUS, "http_status", false, "HTTP status")                                     \
+    X(FETCH_EMPTY_BODY, "empty_body", false, "the body is empty")                                 \
+    X(FETCH_TOO_MANY_BYTES, "too_many_bytes", false, "the body is larger than the limit")         \
+    X(FETCH_FAILED, "fetch_failed", false, "the transfer failed on this machine")
+
+enum fetch_status {
+#define X(symbol, name, retry, sentence) symbol,
+    FETCH_STATUSES(X)
+#undef X
+        FETCH_STATUSES_COUNT
+};
+
+const char *fetch_status_name(enum fetch_status status);
+const char *fetch_status_text(enum fetch_status status);
+
+#define FETCH_URL_BYTES_MAX    8192 /* what servers accept; longer ones are data, not names */
+#define FETCH_TYPE_BYTES       96
+#define FETCH_TRANSFERS_MAX    1024 /* sockets: within the usual limit of open files */
+#define FETCH_REDIRECTS_MAX    50
+#define FETCH_HEADER_BYTES_MAX (256 * 1024) /* of all hops of one try */
+
+struct fetch_options {
+    uint32_t transfers; /* at a time */
+    int64_t total_ms, connect_ms;
+    int64_t slow_bytes, slow_s; /* fails under slow_bytes per second for slow_s seconds; 0: off */
+    uint32_t redirects, retries;
+    int64_t backoff_ms; /* before the first retry; doubled for each further one, with jitter */
+    int64_t body_bytes;
+    bool allow_private;
+    const char *agent;   /* User-Agent; copied */
+    const char *ca_file; /* certificates to trust instead of the system's; NULL; copied */
+};
+
+struct fetch_item {
+    const char *url; /* in: the caller keeps it until the item is back */
+    struct buf body; /* in: the caller's, emptied at the start; out: the body, if status is OK */
+    enum fetch_status status;
+    int32_t http_status;                 /* of the last answer; 0: there was none */
+    char content_type[FETCH_TYPE_BYTES]; /* as the server says; printable ASCII; may be empty */
+    uint32_t tries;
+    /* The fetch's own. */
+    struct fetch_item *next;
+    int64_t deadline_at_ms, due_at_ms;
+};
+
+struct fetch;
+
+CHECKED int fetch_new(struct fetch **fetch, const struct fetch_options *options, struct err *err);
+/* Drops what is under way. Accepts NULL. */
+void fetch_free(struct fetch *fetch);
+/* How many items may be started now. */
+uint32_t fetch_room(const struct fetch *fetch);
+/* Needs room. An item that cannot be started at all is finished at once, with its status. */
+void fetch_start(struct fetch *fetch, struct fetch_item *item);
+/* Moves the transfers on; waits up to wait_ms for something to do if nothing is finished yet. */
+void fetch_turn(struct fetch *fetch, int64_t wait_ms);
+/* The next finished item; NULL: none now. */
+struct fetch_item *fetch_take(struct fetch *fetch);
+/* Ends a waiting fetch_turn; any thread. */
+void fetch_wake(struct fetch *fetch);
+
+/* Whether an address is one of the public Internet, by the IANA special-purpose registries. An
+ * IPv4 address inside an IPv6 one counts as itself. */
+bool fetch_address_is_public(const struct sockaddr *address);
+
+#endif

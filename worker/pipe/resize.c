@@ -1,0 +1,383 @@
+/* resize.c - see resize.h for what it computes; here is how.
+ *
+ * Weights are computed in double as Pillow does (src/libImaging/Resample.c of Pillow 13; the order
+ * of operations is part of the contract) and then fixed to 22 fractional bits. From there on
+ * everything is exact integer arithmetic, so it may be done in any order. Both passes keep many
+ * sums at a time that share one weight, in loops of constant length that compilers turn
+ * into vector code: the vertical pass takes a strip of neighbouring bytes, the horizontal pass
+ * takes one column of LANES rows, which it turns to lie side by side first. */
+#include "worker/pipe/resize.h"
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF /* GCC does not contract under -std=c17 */
+#endif
+
+#define SUPPORT       2.0 /* of the bicubic filter, in input pixels at scale 1 */
+#define FRACTION_BITS 22  /* 32 less 8 for the sample and 2 for weights outside 0..1 */
+#define LANES         16  /* rows that go through the horizontal pass side by side */
+#define STRIP         64  /* bytes that go through the vertical pass side by side */
+
+#if defined(__x86_64__)
+#define HAVE_AVX2_BUILD 1
+#define TARGET_AVX2     __attribute__((target("avx2")))
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+_Static_assert(LANES % 8 == 0, "rows are turned eight by eight");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "turn_8x8 counts bytes from the low end");
+
+/* The taps of every output sample along one axis. */
+struct taps {
+    uint32_t *first, *count; /* of input samples, for each output sample */
+    int32_t *weight;         /* row i: output sample i, width taps */
+    size_t width;            /* room for the largest count */
+    uint32_t outputs;
+    void *memory;
+};
+
+/* Keys' cubic with a = -0.5. */
+static double bicubic(double x)
+{
+    const double a = -0.5;
+    x = x < 0.0 ? -x : x;
+    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+    if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
+    return 0.0;
+}
+
+static int32_t to_fixed(double weight)
+{
+    const double scaled = weight * (double)(1 << FRACTION_BITS);
+    return (int32_t)(weight < 0.0 ? scaled - 0.5 : scaled + 0.5);
+}
+
+/* Weights of one output sample; scratch holds taps->width doubles. */
+static void taps_fill(struct taps *taps, uint32_t output, uint32_t inputs, double *scratch)
+{
+    const double scale = (double)inputs / taps->outputs;
+    const double stretch = scale < 1.0 ? 1.0 : scale;
+    const double support = SUPPORT * stretch;
+    const double centre = (output + 0.5) * scale;
+    const double inverse = 1.0 / stretch;
+    const double low = centre - support + 0.5;
+    const double high = centre + support + 0.5;
+    const uint32_t first = low < 0.0 ? 0 : (uint32_t)low;
+    const uint32_t end = high > (double)inputs ? inputs : (uint32_t)high;
+    const uint32_t count = end - first;
+    CHECK(end > first && count <= taps->width);
+    double sum = 0.0;
+    for (uint32_t i = 0; i < count; i++) {
+        scratch[i] = bicubic(((double)i + (double)first - centre + 0.5) * inverse);
+        sum += scratch[i];
+    }
+    int32_t *weight = taps->weight + output * taps->width;
+    for (uint32_t i = 0; i < count; i++)
+        weight[i] = to_fixed(sum != 0.0 ? scratch[i] / sum : scratch[i]);
+    taps->first[output] = first;
+    taps->count[output] = count;
+}
+
+static bool taps_init(struct taps *taps, uint32_t inputs, uint32_t outputs)
+{
+    *taps = (struct taps){.outputs = outputs};
+    const double scale = (double)inputs / outputs;
+    taps->width = (size_t)ceil(SUPPORT * (scale < 1.0 ? 1.0 : scale)) * 2 + 1;
+    size_t weights, bytes;
+    const size_t bounds = (size_t)outputs * 2 * sizeof(uint32_t);
+    if (__builtin_mul_overflow(taps->width * sizeof(int32_t), (size_t)outputs, &weights) ||
+        __builtin_add_overflow(weights, bounds + taps->width * sizeof(double), &bytes))
+        return false;
+    taps->memory = mem_try(bytes);
+    if (!taps->memory) return false;
+    double *scratch = taps->memory;
+    taps->weight = (int32_t *)(scratch + taps->width);
+    taps->first = (uint32_t *)(taps->weight + taps->width * outputs);
+    taps->count = taps->first + outputs;
+    for (uint32_t i = 0; i < outputs; i++) taps_fill(taps, i, inputs, scratch);
+    return true;
+}
+
+static void taps_deinit(struct taps *taps)
+{
+    mem_free(taps->memory);
+    *taps = (struct taps){0};
+}
+
+INLINE uint8_t to_sample(int32_t sum)
+{
+    const int32_t value = sum >> FRACTION_BITS;
+    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+/* Everything one pass needs. */
+struct pass {
+    struct image *dst;
+    const struct image *src;
+    const struct taps *taps;
+    uint32_t src_y;  /* first row of src that the pass reads */
+    uint8_t *turned; /* horizontal: LANES rows of src, column by column */
+    uint8_t *result; /* horizontal: LANES rows of dst, column by column */
+};
+
+/* One output pixel column of LANES rows. in: column 0 of the first tap. */
+INLINE void column_sum(uint8_t *out, const uint8_t *in, size_t step, const int32_t *weight,
+                       uint32_t count)
+{
+    int32_t sum[LANES];
+    for (int lane = 0; lane < LANES; lane++) sum[lane] = 1 << (FRACTION_BITS - 1);
+    for (uint32_t tap = 0; tap < count; tap++, in += step) {
+        const int32_t w = weight[tap];
+        for (int lane = 0; lane < LANES; lane++) sum[lane] += in[lane] * w;
+    }
+    for (int lane = 0; lane < LANES; lane++) out[lane] = to_sample(sum[lane]);
+}
+
+/* The upper half of each group in *a changes places with the lower half in *b. */
+INLINE void swap_halves(uint64_t *a, uint64_t *b, int bits, uint64_t low)
+{
+    const uint64_t differ = (*a >> bits ^ *b) & low;
+    *b ^= differ;
+    *a ^= differ << bits;
+}
+
+/* Rows become columns: byte j of word i changes places with byte i of word j, by swapping ever
+ * smaller quarters. Written out because GCC leaves loops like these rolled. */
+INLINE void turn_8x8(uint64_t w[8])
+{
+    const uint64_t low_4 = 0x00000000FFFFFFFF, low_2 = 0x0000FFFF0000FFFF;
+    const uint64_t low_1 = 0x00FF00FF00FF00FF;
+    swap_halves(&w[0], &w[4], 32, low_4);
+    swap_halves(&w[1], &w[5], 32, low_4);
+    swap_halves(&w[2], &w[6], 32, low_4);
+    swap_halves(&w[3], &w[7], 32, low_4);
+    swap_halves(&w[0], &w[2], 16, low_2);
+    swap_halves(&w[1], &w[3], 16, low_2);
+    swap_halves(&w[4], &w[6], 16, low_2);
+    swap_halves(&w[5], &w[7], 16, low_2);
+    swap_halves(&w[0], &w[1], 8, low_1);
+    swap_halves(&w[2], &w[3], 8, low_1);
+    swap_halves(&w[4], &w[5], 8, low_1);
+    swap_halves(&w[6], &w[7], 8, low_1);
+}
+
+/* LANES rows to LANES bytes for each column. */
+INLINE void turn_in(uint8_t *turned, const uint8_t *const row[LANES], size_t columns)
+{
+    size_t at = 0;
+    for (; at + 8 <= columns; at += 8)
+        for (int group = 0; group < LANES; group += 8) {
+            uint64_t word[8];
+            for (int i = 0; i < 8; i++) memcpy(&word[i], row[group + i] + at, 8);
+            turn_8x8(word);
+            uint8_t *out = turned + at * LANES + group;
+            for (int i = 0; i < 8; i++) memcpy(out + i * LANES, &word[i], 8);
+        }
+    for (; at < columns; at++)
+        for (int lane = 0; lane < LANES; lane++) turned[at * LANES + (size_t)lane] = row[lane][at];
+}
+
+/* And back. */
+INLINE void turn_out(uint8_t *const row[LANES], const uint8_t *turned, size_t columns)
+{
+    size_t at = 0;
+    for (; at + 8 <= columns; at += 8)
+        for (int group = 0; group < LANES; group += 8) {
+            uint64_t word[8];
+            const uint8_t *in = turned + at * LANES + group;
+            for (int i = 0; i < 8; i++) memcpy(&word[i], in + i * LANES, 8);
+            turn_8x8(word);
+            for (int i = 0; i < 8; i++) memcpy(row[group + i] + at, &word[i], 8);
+        }
+    for (; at < columns; at++)
+        for (int lane = 0; lane < LANES; lane++) row[lane][at] = turned[at * LANES + (size_t)lane];
+}
+
+/* Rows y to y + LANES of dst; at the end, lanes without a row of their own repeat the last one. */
+INLINE void horizontal_block(const struct pass *pass, uint32_t y)
+{
+    const struct taps *taps = pass->taps;
+    const size_t channels = pass->src->channels;
+    const uint32_t left = pass->dst->height - y;
+    const uint8_t *from[LANES];
+    uint8_t *to[LANES];
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        const uint32_t own = y + (lane < left ? lane : left - 1);
+        from[lane] = image_row(pass->src, pass->src_y + own);
+        to[lane] = image_row(pass->dst, own);
+    }
+    turn_in(pass->turned, from, pass->src->width * channels);
+    uint8_t *out = pass->result;
+    for (uint32_t x = 0; x < taps->outputs; x++) {
+        const uint8_t *in = pass->turned + taps->first[x] * channels * LANES;
+        for (size_t c = 0; c < channels; c++, in += LANES, out += LANES)
+            column_sum(out, in, channels * LANES, taps->weight + x * taps->width, taps->count[x]);
+    }
+    turn_out(to, pass->result, taps->outputs * channels);
+}
+
+INLINE void strip_sum(uint8_t *out, const uint8_t *in, size_t stride, const int32_t *weight,
+                      uint32_t count)
+{
+    int32_t sum[STRIP];
+    for (int i = 0; i < STRIP; i++) sum[i] = 1 << (FRACTION_BITS - 1);
+    for (uint32_t tap = 0; tap < count; tap++, in += stride) {
+        const int32_t w = weight[tap];
+        for (int i = 0; i < STRIP; i++) sum[i] += in[i] * w;
+    }
+    for (int i = 0; i < STRIP; i++) out[i] = to_sample(sum[i]);
+}
+
+INLINE void vertical_row(const struct pass *pass, uint32_t y)
+{
+    const struct taps *taps = pass->taps;
+    const size_t stride = pass->src->stride;
+    const size_t bytes = (size_t)pass->dst->width * pass->dst->channels;
+    const uint8_t *in = pass->src->pixels + (taps->first[y] - pass->src_y) * stride;
+    const int32_t *weight = taps->weight + y * taps->width;
+    uint8_t *out = image_row(pass->dst, y);
+    size_t i = 0;
+    for (; i + STRIP <= bytes; i += STRIP)
+        strip_sum(out + i, in + i, stride, weight, taps->count[y]);
+    for (; i < bytes; i++) {
+        int32_t sum = 1 << (FRACTION_BITS - 1);
+        for (uint32_t tap = 0; tap < taps->count[y]; tap++)
+            sum += in[tap * stride + i] * weight[tap];
+        out[i] = to_sample(sum);
+    }
+}
+
+static void horizontal_plain(const struct pass *pass)
+{
+    for (uint32_t y = 0; y < pass->dst->height; y += LANES) horizontal_block(pass, y);
+}
+
+static void vertical_plain(const struct pass *pass)
+{
+    for (uint32_t y = 0; y < pass->dst->height; y++) vertical_row(pass, y);
+}
+
+#ifdef HAVE_AVX2_BUILD
+/* The same source, compiled once more: the results cannot differ. */
+TARGET_AVX2 static void horizontal_avx2(const struct pass *pass)
+{
+    for (uint32_t y = 0; y < pass->dst->height; y += LANES) horizontal_block(pass, y);
+}
+
+TARGET_AVX2 static void vertical_avx2(const struct pass *pass)
+{
+    for (uint32_t y = 0; y < pass->dst->height; y++) vertical_row(pass, y);
+}
+#endif
+
+static bool has_avx2(void)
+{
+#ifdef HAVE_AVX2_BUILD
+    return __builtin_cpu_supports("avx2");
+#else
+    return false;
+#endif
+}
+
+/* Makes *dst from rows src_y to src_y + rows of src, width changed. */
+static bool resize_width(struct image *dst, const struct image *src, uint32_t width, uint32_t src_y,
+                         uint32_t rows)
+{
+    struct taps taps = {0};
+    struct image result = {0};
+    uint8_t *block = NULL;
+    const size_t columns = (size_t)src->channels * ((size_t)src->width + width);
+    bool made = taps_init(&taps, src->width, width) &&
+                image_init(&result, width, rows, src->channels) &&
+                (block = mem_try(columns * LANES)) != NULL;
+    if (made) {
+        struct pass pass = {&result, src,   &taps,
+                            src_y,   block, block + (size_t)src->channels * src->width * LANES};
+#ifdef HAVE_AVX2_BUILD
+        if (has_avx2())
+            horizontal_avx2(&pass);
+        else
+#endif
+            horizontal_plain(&pass);
+        image_move(dst, &result);
+    }
+    mem_free(block);
+    image_deinit(&result);
+    taps_deinit(&taps);
+    return made;
+}
+
+/* Makes *dst with taps->outputs rows; src's row 0 is row src_y of the picture that taps tell of. */
+static bool resize_height(struct image *dst, const struct image *src, const struct taps *taps,
+                          uint32_t src_y)
+{
+    struct image result;
+    if (!image_init(&result, src->width, taps->outputs, src->channels)) return false;
+    struct pass pass = {.dst = &result, .src = src, .taps = taps, .src_y = src_y};
+#ifdef HAVE_AVX2_BUILD
+    if (has_avx2())
+        vertical_avx2(&pass);
+    else
+#endif
+        vertical_plain(&pass);
+    image_move(dst, &result);
+    return true;
+}
+
+static bool copy(struct image *dst, const struct image *src)
+{
+    if (!image_init(dst, src->width, src->height, src->channels)) return false;
+    image_copy(dst, 0, 0, src, &(struct image_rect){0, 0, src->width, src->height});
+    return true;
+}
+
+/* Pillow 13's order of passes: down first where much more height than width goes. */
+static bool is_vertical_first(const struct image *src, uint32_t width, uint32_t height)
+{
+    const int64_t less_height = (int64_t)src->height - height;
+    const int64_t less_width = (int64_t)src->width - width;
+    return less_height > 0 && less_height > 2 * less_width;
+}
+
+static bool resize_both(struct image *dst, const struct image *src, uint32_t width,
+                        const struct taps *rows)
+{
+    struct image between = {0};
+    const uint32_t last = rows->outputs - 1;
+    bool made;
+    if (is_vertical_first(src, width, rows->outputs)) {
+        made = resize_height(&between, src, rows, 0) &&
+               resize_width(dst, &between, width, 0, between.height);
+    } else {
+        const uint32_t first_row = rows->first[0];
+        const uint32_t end_row = rows->first[last] + rows->count[last];
+        made = resize_width(&between, src, width, first_row, end_row - first_row) &&
+               resize_height(dst, &between, rows, first_row);
+    }
+    image_deinit(&between);
+    return made;
+}
+
+int resize_bicubic(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
+                   struct err *err)
+{
+    CHECK(src->pixels && src->channels >= 1 && src->channels <= IMAGE_CHANNELS_MAX);
+    *dst = (struct image){0};
+    if (!width || !height) return err_set(err, ERR_INVALID, "resize to %ux%u", width, height);
+    struct taps rows = {0};
+    bool made;
+    if (height == src->height)
+        made = width == src->width ? copy(dst, src) : resize_width(dst, src, width, 0, src->height);
+    else
+        made = taps_init(&rows, src->height, height) &&
+               (width == src->width ? resize_height(dst, src, &rows, 0)
+                                    : resize_both(dst, src, width, &rows));
+    taps_deinit(&rows);
+    if (made) return 0;
+    return err_set(err, ERR_LIMIT, "out of memory for a picture of %ux%u", width, height);
+}
