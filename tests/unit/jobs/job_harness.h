@@ -1,0 +1,171 @@
+/* job_harness.h - runs the functions of a job kind without a worker: the smallest host.
+ *
+ * Defines job.h's functions, so it is included by one file of a test program that is not linked
+ * with the worker. Tasks that a plan adds are kept in `tasks`; job_run plays a whole job with them.
+ */
+#ifndef TESTS_UNIT_JOBS_JOB_HARNESS_H
+#define TESTS_UNIT_JOBS_JOB_HARNESS_H
+
+#include "common/base/check.h"
+#include "common/base/id.h"
+#include "common/base/str.h"
+#include "tests/support/test.h"
+#include "worker/job.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HARNESS_TASKS_MAX 4096
+
+struct harness_task {
+    char name[TASK_NAME_BYTES];
+    uint8_t payload[PAYLOAD_BYTES_MAX];
+    size_t bytes;
+    int64_t items;
+};
+
+struct job_host {
+    atomic_int stop;              /* enum job_stop */
+    int64_t stop_at_items;        /* >= 0: cancelled when that many are finished */
+    int64_t told;                 /* calls of job_progress_set */
+    struct job_progress progress; /* the last one */
+    struct harness_task *tasks;
+    uint32_t tasks_count, tasks_max, adds;
+};
+
+enum job_stop job_stopping(const struct job_env *env)
+{
+    return (enum job_stop)atomic_load(&env->host->stop);
+}
+
+void job_progress_set(const struct job_env *env, const struct job_progress *progress)
+{
+    struct job_host *host = env->host;
+    host->progress = *progress;
+    host->told++;
+    if (host->stop_at_items >= 0 && progress->items >= host->stop_at_items)
+        atomic_store(&host->stop, JOB_STOP_CANCELLED);
+}
+
+void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes)
+{
+    (void)env, (void)cursor, (void)bytes;
+    CHECK(bytes <= CURSOR_BYTES_MAX);
+}
+
+int job_add(struct job_env *env, uint32_t *added, const struct job_new_task *tasks, uint32_t count,
+            struct err *err)
+{
+    struct job_host *host = env->host;
+    CHECK(count <= TASKS_PER_ADD_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        if (host->tasks_count == host->tasks_max)
+            return err_set(err, ERR_UNAVAILABLE, "the broker is away");
+        struct harness_task *task = &host->tasks[host->tasks_count++];
+        CHECK(tasks[i].payload.bytes <= sizeof task->payload);
+        CHECK(str_copy(task->name, sizeof task->name, tasks[i].name));
+        memcpy(task->payload, tasks[i].payload.data, tasks[i].payload.bytes);
+        task->bytes = tasks[i].payload.bytes;
+        task->items = tasks[i].items;
+        (*added)++;
+    }
+    host->adds++;
+    return 0;
+}
+
+void job_count(struct job_result *result, const char *name, int64_t value)
+{
+    uint32_t i = 0;
+    while (i < result->counters_count && strcmp(result->counter[i].name, name) != 0) i++;
+    CHECK(i < COUNTERS_MAX);
+    if (i == result->counters_count) {
+        result->counters_count++;
+        CHECK(str_copy(result->counter[i].name, sizeof result->counter[i].name, name));
+    }
+    result->counter[i].value += value;
+}
+
+/* What all tasks of one job share. */
+struct harness {
+    const struct job_kind *kind;
+    struct job_bytes spec;
+    struct job_host host;
+    struct job_result result; /* of the last task */
+    struct err err;
+    uint32_t cpus, attempt, added, dead;
+};
+
+static inline void harness_init(struct harness *harness, const struct job_kind *kind)
+{
+    *harness = (struct harness){.kind = kind, .cpus = 2, .attempt = 1};
+    harness->host.stop_at_items = -1;
+    harness->host.tasks_max = HARNESS_TASKS_MAX;
+    harness->host.tasks = calloc(HARNESS_TASKS_MAX, sizeof *harness->host.tasks);
+    EXPECT(harness->host.tasks != NULL);
+}
+
+static inline void harness_deinit(struct harness *harness)
+{
+    free(harness->host.tasks);
+}
+
+/* Runs one task; NULL is the plan or the closing task. */
+static inline int harness_run(struct harness *harness, enum job_phase phase,
+                              const struct harness_task *task)
+{
+    struct arena arena;
+    char lease[LEASE_ID_BYTES];
+    id_lease(lease);
+    arena_init(&arena, 0);
+    harness->result = (struct job_result){0};
+    harness->err = (struct err){0};
+    struct job_env env = {.job = "test",
+                          .kind = harness->kind->name,
+                          .lease = lease,
+                          .output = "",
+                          .from = "",
+                          .attempt = harness->attempt,
+                          .added = harness->added,
+                          .tasks_dead = harness->dead,
+                          .name = task ? task->name : "",
+                          .phase = phase,
+                          .spec = harness->spec,
+                          .arena = &arena,
+                          .clock = &clock_real,
+                          .cpus = harness->cpus,
+                          .device = "cpu",
+                          .host = &harness->host};
+    if (task) env.payload = (struct job_bytes){task->payload, task->bytes};
+    int rc;
+    if (phase == JOB_PLAN)
+        rc = harness->kind->plan(&env, &harness->result, &harness->err);
+    else if (phase == JOB_WORK)
+        rc = harness->kind->work(&env, &harness->result, &harness->err);
+    else
+        rc = harness->kind->close(&env, &harness->result, &harness->err);
+    EXPECT_EQ(rc, rc ? harness->err.code : ERR_OK);
+    arena_deinit(&arena);
+    return rc;
+}
+
+/* Plan, all shards from the first or from the last, close. */
+static inline void harness_job(struct harness *harness, bool backwards)
+{
+    EXPECT_OK(harness_run(harness, JOB_PLAN, NULL), &harness->err);
+    const uint32_t count = harness->host.tasks_count;
+    for (uint32_t i = 0; i < count; i++)
+        EXPECT_OK(
+            harness_run(harness, JOB_WORK, &harness->host.tasks[backwards ? count - 1 - i : i]),
+            &harness->err);
+    EXPECT_OK(harness_run(harness, JOB_CLOSE, NULL), &harness->err);
+}
+
+static inline int64_t harness_counter(const struct harness *harness, const char *name)
+{
+    for (uint32_t i = 0; i < harness->result.counters_count; i++)
+        if (!strcmp(harness->result.counter[i].name, name)) return harness->result.counter[i].value;
+    return 0;
+}
+
+#endif

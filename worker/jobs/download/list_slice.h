@@ -1,0 +1,41 @@
+/* list_slice.h - one shard's rows of a list, read back.
+ *
+ * A slice is named by the payload that the planner wrote. Its bytes stand in the list itself or,
+ * where the list is compressed, in a file of their own in the output, behind a copy of the header.
+ * The planner's hash covers the header and the rows, so a list that changed is noticed: before the
+ * first row is given, and once more behind the last. One thread. */
+#ifndef DOWNLOAD_LIST_SLICE_H
+#define DOWNLOAD_LIST_SLICE_H
+
+#include "common/base/err.h"
+#include "common/store/store.h"
+#include "proto/schema/jobs/download.pb-c.h"
+#include "worker/jobs/download/list_row.h"
+#include "worker/jobs/download/options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where the planner puts the rows of a compressed list. */
+#define LIST_SLICE_FOLDER     "_vlmq/rows"
+#define LIST_SLICE_NAME_BYTES 64
+
+struct list_slice;
+
+void list_slice_name(char dst[LIST_SLICE_NAME_BYTES], uint32_t shard);
+/* The first 8 bytes of a digest, as the payload holds them. */
+uint64_t list_slice_hash(const uint8_t digest[32]);
+/* ERR_UNAVAILABLE: the list cannot be read from this machine. ERR_INVALID: it changed. */
+CHECKED int list_slice_open(struct list_slice **slice, const struct download_options *options,
+                            const Vlmq__Jobs__DownloadShard *shard, struct store *store,
+                            struct err *err);
+void list_slice_close(struct list_slice *slice);
+/* *found false: all rows were given. */
+CHECKED int list_slice_next(struct list_slice *slice, struct list_row *row, bool *found,
+                            struct err *err);
+/* Takes a header as the list's first record: finds the columns, and puts the line into header as it
+ * is hashed and copied, without a byte order mark and with a plain line end. */
+CHECKED int list_header(struct list_columns *columns, struct buf *header,
+                        const struct list_record *first, struct err *err);
+
+#endif

@@ -1,0 +1,34 @@
+/* list_source.h - the bytes of a list, in order: of a file, gzip-compressed or not, or of an object
+ * in a store.
+ *
+ * Compression is told by the first two bytes, not by the name. Several gzip members one after
+ * another are one list, as gzip(1) has it; zeros after the last one are padding. One thread. */
+#ifndef DOWNLOAD_LIST_SOURCE_H
+#define DOWNLOAD_LIST_SOURCE_H
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "common/store/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct list_source;
+
+/* ERR_NOT_FOUND, ERR_DENIED and the like name the path. A folder is ERR_INVALID. */
+CHECKED int list_source_open(struct list_source **source, const char *path, struct err *err);
+/* An object of a store, never compressed. The store outlives the source. */
+CHECKED int list_source_open_object(struct list_source **source, struct store *store,
+                                    const char *name, struct err *err);
+void list_source_close(struct list_source *source); /* accepts NULL */
+bool list_source_is_compressed(const struct list_source *source);
+/* Adds the bytes as they stand in the file, before decompression, to hash from now on. */
+void list_source_hash(struct list_source *source, struct hash *hash);
+/* Up to bytes; *got 0 is the end. Compressed data that is broken or cut short is ERR_INVALID. */
+CHECKED int list_source_read(struct list_source *source, void *dst, size_t bytes, size_t *got,
+                             struct err *err);
+/* Goes to an offset; only where nothing is compressed. */
+CHECKED int list_source_seek(struct list_source *source, uint64_t offset, struct err *err);
+
+#endif

@@ -1,0 +1,293 @@
+/* options.c - defaults and ranges of a download's spec, each in one place. */
+#include "worker/jobs/download/options.h"
+
+#include "common/base/buf.h"
+#include "common/base/str.h"
+#include "proto/schema/jobs/download.pb-c.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define AGENT_BYTES_MAX 200
+/* The bodies that one task may hold at a time. */
+#define BODIES_BYTES_MAX ((int64_t)16 * 1024 * 1024 * 1024)
+#define BODY_BYTES_MAX   ((int64_t)1024 * 1024 * 1024)
+#define PIXELS_MAX       ((int64_t)2000 * 1000 * 1000)
+#define SIDE_MAX         16384 /* of the result: far above any model's input */
+#define TIMEOUT_MS_MAX   (3600 * 1000)
+/* Below 1 KiB/s for 10 s a server is a tarpit, not a slow line. */
+#define SLOW_BYTES 1024
+#define SLOW_S     10
+#define BACKOFF_MS 500
+
+/* Names that a sample's JSON has of its own. */
+static const char *const reserved[] = {"url",
+                                       "caption",
+                                       "key",
+                                       "status",
+                                       "error_message",
+                                       "http_status",
+                                       "format",
+                                       "width",
+                                       "height",
+                                       "original_width",
+                                       "original_height",
+                                       "content_type",
+                                       "bytes",
+                                       "exif",
+                                       "sha256",
+                                       "md5",
+                                       "sha512"};
+
+static void *unpack_alloc(void *ctx, size_t bytes)
+{
+    struct unpack_memory *memory = ctx;
+    void *block = arena_try(memory->arena, bytes);
+    if (!block) memory->failed = true;
+    return block;
+}
+
+static void unpack_release(void *ctx, void *block)
+{
+    (void)ctx, (void)block; /* the arena's */
+}
+
+ProtobufCAllocator unpack_allocator(struct unpack_memory *memory)
+{
+    return (ProtobufCAllocator){unpack_alloc, unpack_release, memory};
+}
+
+/* A number with its default for 0. */
+static int number(int64_t *dst, uint64_t value, int64_t fallback, int64_t max, const char *option,
+                  struct err *err)
+{
+    *dst = fallback;
+    if (value == 0) return 0;
+    if (value > (uint64_t)max)
+        return err_set(err, ERR_INVALID, "--%s must be 1 to %" PRId64 ", not %" PRIu64, option, max,
+                       value);
+    *dst = (int64_t)value;
+    return 0;
+}
+
+struct range {
+    const char *option;
+    uint64_t value;
+    int64_t fallback, max;
+    uint32_t *dst32; /* one of the two */
+    int64_t *dst64;
+};
+
+static int numbers(struct download_options *options, const Vlmq__Jobs__Download *spec,
+                   struct err *err)
+{
+    struct fetch_options *fetch = &options->fetch;
+    int64_t pixels = 0;
+    const struct range ranges[] = {
+        {"shard-rows", spec->shard_rows, 10000, DOWNLOAD_SHARD_ROWS_MAX, &options->shard_rows, 0},
+        {"image-size", spec->image_size, 448, SIDE_MAX, &options->image_size, 0},
+        {"quality", spec->quality, 95, 100, &options->quality, 0},
+        {"transfers", spec->transfers, 64, FETCH_TRANSFERS_MAX, &fetch->transfers, 0},
+        {"timeout-ms", spec->timeout_ms, 20000, TIMEOUT_MS_MAX, 0, &fetch->total_ms},
+        {"connect-timeout-ms", spec->connect_timeout_ms, 5000, TIMEOUT_MS_MAX, 0,
+         &fetch->connect_ms},
+        {"retries", spec->retries, 2, 20, &fetch->retries, 0},
+        {"redirects", spec->redirects, 5, FETCH_REDIRECTS_MAX, &fetch->redirects, 0},
+        {"body-bytes", spec->body_bytes, 32 * 1024 * 1024, BODY_BYTES_MAX, 0, &fetch->body_bytes},
+        {"pixels", spec->pixels, 100 * 1000 * 1000, PIXELS_MAX, 0, &pixels},
+        {"decode-threads", spec->decode_threads, 0, DOWNLOAD_THREADS_MAX, &options->decode_threads,
+         0},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        const struct range *range = &ranges[i];
+        int64_t value;
+        const int rc =
+            number(&value, range->value, range->fallback, range->max, range->option, err);
+        if (rc) return rc;
+        if (range->dst32) *range->dst32 = (uint32_t)value;
+        if (range->dst64) *range->dst64 = value;
+    }
+    options->pixels_max = (uint64_t)pixels;
+    return 0;
+}
+
+static int check_numbers(struct download_options *options, const Vlmq__Jobs__Download *spec,
+                         struct err *err)
+{
+    struct fetch_options *fetch = &options->fetch;
+    if (spec->no_retries && spec->retries)
+        return err_set(err, ERR_INVALID, "--no-retries and --retries exclude each other");
+    if (spec->no_retries) fetch->retries = 0;
+    if (fetch->body_bytes * fetch->transfers > BODIES_BYTES_MAX)
+        return err_set(
+            err, ERR_INVALID,
+            "--transfers times --body-bytes must be at most 16 GiB: so much memory could "
+            "the bodies of one task need");
+    if ((int)spec->resize_mode < 0 || (int)spec->resize_mode >= FIT_MODES_COUNT)
+        return err_set(err, ERR_INVALID, "--resize-mode has no mode number %d",
+                       (int)spec->resize_mode);
+    options->resize_mode = (enum fit_mode)spec->resize_mode;
+    return 0;
+}
+
+static int choose_agent(struct download_options *options, struct arena *arena, const char *extra,
+                        struct err *err)
+{
+    for (const char *c = extra; *c; c++)
+        if (*c < ' ' || *c > '~')
+            return err_set(err, ERR_INVALID, "--user-agent must be printable ASCII");
+    if (strlen(extra) > AGENT_BYTES_MAX)
+        return err_set(err, ERR_INVALID, "--user-agent must be at most %d characters",
+                       AGENT_BYTES_MAX);
+    options->fetch.agent =
+        arena_printf(arena, "vlmq/%s%s%s", VLMQ_VERSION, extra[0] ? " " : "", extra);
+    return options->fetch.agent ? 0 : err_set(err, ERR_LIMIT, "no memory for the spec");
+}
+
+static bool named(const char *name, const char *extension)
+{
+    return str_has_suffix(name, extension);
+}
+
+static int choose_format(struct download_options *options, const Vlmq__Jobs__Download *spec,
+                         struct arena *arena, struct err *err)
+{
+    if ((int)spec->input_format < 0 || (int)spec->input_format > (int)LIST_JSONL)
+        return err_set(err, ERR_INVALID, "--input-format has no format number %d",
+                       (int)spec->input_format);
+    options->format = (enum list_format)spec->input_format;
+    if (spec->input_format != VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO) return 0;
+    size_t len = strlen(options->input);
+    if (str_has_suffix(options->input, ".gz")) len -= 3;
+    const char *name = arena_text(arena, options->input, len);
+    if (!name) return err_set(err, ERR_LIMIT, "no memory for the spec");
+    if (named(name, ".txt"))
+        options->format = LIST_TXT;
+    else if (named(name, ".csv"))
+        options->format = LIST_CSV;
+    else if (named(name, ".tsv"))
+        options->format = LIST_TSV;
+    else if (named(name, ".jsonl") || named(name, ".ndjson"))
+        options->format = LIST_JSONL;
+    else
+        return err_set(err, ERR_INVALID,
+                       "the name of %.120s does not tell its format: use --input-format with csv, "
+                       "tsv, txt or jsonl",
+                       options->input);
+    return 0;
+}
+
+static int add_column(struct download_options *options, const char *name, const char *option,
+                      struct err *err)
+{
+    const bool extra = options->columns_count >= LIST_FIRST_EXTRA;
+    if (!name[0]) return err_set(err, ERR_INVALID, "--%s has an empty name", option);
+    if (options->columns_count == LIST_WANTED_MAX)
+        return err_set(err, ERR_INVALID, "--%s names more than %d columns", option, LIST_EXTRA_MAX);
+    for (size_t i = 0; extra && i < sizeof reserved / sizeof reserved[0]; i++)
+        if (!strcmp(name, reserved[i]))
+            return err_set(err, ERR_INVALID,
+                           "--%s cannot take \"%s\": each sample has a field of that name", option,
+                           name);
+    for (uint32_t i = 0; i < options->columns_count; i++)
+        if (options->column[i] && !strcmp(name, options->column[i]))
+            return err_set(err, ERR_INVALID, "--%s names the column \"%.80s\" a second time",
+                           option, name);
+    options->column[options->columns_count++] = name;
+    return 0;
+}
+
+static int columns(struct download_options *options, const Vlmq__Jobs__Download *spec,
+                   struct err *err)
+{
+    const char *url = spec->url_column[0] ? spec->url_column : "url";
+    int rc = add_column(options, url, "url-column", err);
+    if (rc) return rc;
+    if (spec->caption_column[0])
+        rc = add_column(options, spec->caption_column, "caption-column", err);
+    else
+        options->column[options->columns_count++] = NULL;
+    for (size_t i = 0; i < spec->n_extra_columns && !rc; i++)
+        rc = add_column(options, spec->extra_columns[i], "extra-columns", err);
+    return rc;
+}
+
+static int paths(struct download_options *options, const Vlmq__Jobs__Download *spec,
+                 struct err *err)
+{
+    options->input = spec->input;
+    options->output = spec->output;
+    if (!spec->input[0]) return err_set(err, ERR_INVALID, "the job has no input: name a list file");
+    if (!spec->output[0])
+        return err_set(err, ERR_INVALID, "--output is missing: name a folder for the shards");
+    if (str_has_prefix(spec->input, "file://")) {
+        options->input += strlen("file://");
+        if (options->input[0] != '/')
+            return err_set(err, ERR_INVALID, "%.120s names a host: only file:///path is read",
+                           spec->input);
+    } else if (strstr(spec->input, "://")) {
+        return err_set(err, ERR_INVALID,
+                       "cannot read %.120s: the list must be a path or a file:// URL", spec->input);
+    }
+    return 0;
+}
+
+/* The unpacked spec is in the arena, so its texts may be kept. */
+static int fill(struct download_options *options, struct arena *arena,
+                const Vlmq__Jobs__Download *spec, struct err *err)
+{
+    int rc = paths(options, spec, err);
+    if (!rc) rc = choose_format(options, spec, arena, err);
+    if (!rc) rc = columns(options, spec, err);
+    if (!rc) rc = numbers(options, spec, err);
+    if (!rc) rc = check_numbers(options, spec, err);
+    if (!rc) rc = choose_agent(options, arena, spec->user_agent, err);
+    return rc;
+}
+
+int download_options_init(struct download_options *options, struct arena *arena,
+                          const uint8_t *spec, size_t bytes, struct err *err)
+{
+    *options = (struct download_options){0};
+    struct unpack_memory memory = {.arena = arena};
+    ProtobufCAllocator allocator = unpack_allocator(&memory);
+    const Vlmq__Jobs__Download *message = vlmq__jobs__download__unpack(&allocator, bytes, spec);
+    if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the spec");
+    if (!message) return err_set(err, ERR_INVALID, "the job's spec cannot be read");
+    options->fetch.slow_bytes = SLOW_BYTES;
+    options->fetch.slow_s = SLOW_S;
+    options->fetch.backoff_ms = BACKOFF_MS;
+    options->fetch.allow_private = message->allow_private;
+    return fill(options, arena, message, err);
+}
+
+static void add_text(struct buf *out, const char *name, const char *value)
+{
+    buf_printf(out, ",\"%s\":", name);
+    str_json(out, value, strlen(value));
+}
+
+void download_options_json(const struct download_options *options, struct buf *out)
+{
+    static const char *const formats[] = {
+        [LIST_TXT] = "txt", [LIST_CSV] = "csv", [LIST_TSV] = "tsv", [LIST_JSONL] = "jsonl"};
+    buf_printf(out, "{\"input_format\":\"%s\"", formats[options->format]);
+    add_text(out, "url_column", options->column[LIST_URL_COLUMN]);
+    if (options->column[LIST_CAPTION])
+        add_text(out, "caption_column", options->column[LIST_CAPTION]);
+    buf_text(out, ",\"extra_columns\":[");
+    for (uint32_t i = LIST_FIRST_EXTRA; i < options->columns_count; i++) {
+        if (i > LIST_FIRST_EXTRA) buf_byte(out, ',');
+        str_json(out, options->column[i], strlen(options->column[i]));
+    }
+    buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\",\"quality\":%u}",
+               options->shard_rows, options->image_size, fit_mode_name(options->resize_mode),
+               options->quality);
+}
+
+struct list_columns download_columns(const struct download_options *options)
+{
+    struct list_columns found = {.format = options->format, .wanted_count = options->columns_count};
+    memcpy(found.wanted, options->column, sizeof found.wanted);
+    return found;
+}

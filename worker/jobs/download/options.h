@@ -1,0 +1,51 @@
+/* options.h - the spec of a download job with its defaults in place and its values checked.
+ *
+ * The texts live in the arena that was given. */
+#ifndef DOWNLOAD_OPTIONS_H
+#define DOWNLOAD_OPTIONS_H
+
+#include "common/base/err.h"
+#include "common/base/mem.h"
+#include "worker/jobs/download/list_row.h"
+#include "worker/pipe/fetch.h"
+#include "worker/pipe/fit.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A shard of a million rows is 100 GB at the usual size; more is a mistake. */
+#define DOWNLOAD_SHARD_ROWS_MAX 1000000
+#define DOWNLOAD_THREADS_MAX    256
+
+struct download_options {
+    const char *input;  /* a path */
+    const char *output; /* as given */
+    enum list_format format;
+    const char *column[LIST_WANTED_MAX]; /* URL, caption (NULL: none), then the extra ones */
+    uint32_t columns_count;
+    uint32_t shard_rows, image_size, quality;
+    enum fit_mode resize_mode;
+    struct fetch_options fetch; /* agent set, ca_file not */
+    uint64_t pixels_max;
+    uint32_t decode_threads; /* 0: as many as the worker has processors */
+};
+
+/* Lets protobuf-c unpack into an arena; failed tells a full arena from bad bytes. */
+struct unpack_memory {
+    struct arena *arena;
+    bool failed;
+};
+ProtobufCAllocator unpack_allocator(struct unpack_memory *memory);
+
+/* ERR_INVALID with a sentence that names the option. */
+CHECKED int download_options_init(struct download_options *options, struct arena *arena,
+                                  const uint8_t *spec, size_t bytes, struct err *err);
+/* What shapes the output, as JSON: two jobs with different texts cannot share one. */
+void download_options_json(const struct download_options *options, struct buf *out);
+/* The columns to look for in a record; to be completed by list_columns_init. */
+struct list_columns download_columns(const struct download_options *options);
+
+#endif

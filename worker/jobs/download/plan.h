@@ -1,0 +1,9 @@
+/* plan.h - the planning function of the download kind; see plan.c. */
+#ifndef DOWNLOAD_PLAN_H
+#define DOWNLOAD_PLAN_H
+
+#include "worker/job.h"
+
+CHECKED int download_plan(struct job_env *env, struct job_result *result, struct err *err);
+
+#endif

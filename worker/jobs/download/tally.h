@@ -1,0 +1,54 @@
+/* tally.h - what the rows of a shard came to, as numbers.
+ *
+ * The numbers become the counters of the manifest, of the job, and of the report; sums over shards
+ * are sums of counters. A tally is one thread's. */
+#ifndef DOWNLOAD_TALLY_H
+#define DOWNLOAD_TALLY_H
+
+#include "common/base/buf.h"
+#include "common/base/limits.h"
+#include "worker/jobs/download/status.h"
+#include "worker/pipe/fit.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TALLY_HTTP_MAX 1000 /* status codes have three digits */
+#define TALLY_SIDES    12
+#define TALLY_RATIOS   11
+
+/* How one row ended. */
+struct outcome {
+    uint32_t status;
+    int32_t http_status;
+    enum decode_format format;
+    uint32_t original_width, original_height; /* 0: not known */
+    uint32_t width, height;                   /* of the result */
+    uint32_t warnings;
+    bool resized, cropped, padded;
+    int64_t body_bytes, sample_bytes;
+};
+
+struct tally {
+    int64_t rows, in_class[CLASSES_COUNT];
+    int64_t status[STATUSES_COUNT];
+    int64_t http[TALLY_HTTP_MAX]; /* of rows that ended in http_status */
+    int64_t format[DECODE_FORMAT_COUNT];
+    int64_t side[TALLY_SIDES], ratio[TALLY_RATIOS];
+    int64_t resized, cropped, padded, warned;
+    int64_t body_bytes, sample_bytes;
+};
+
+void tally_add(struct tally *tally, const struct outcome *outcome);
+/* Calls visit for each counter that is not zero; at most COUNTERS_MAX names. */
+void tally_each(const struct tally *tally,
+                void (*visit)(void *ctx, const char *name, int64_t value), void *ctx);
+/* The file that img2dataset's tools read. Times in ms since 1970 and of the attempt. */
+void tally_stats_json(const struct tally *tally, int64_t start_at_ms, int64_t end_at_ms,
+                      struct buf *out);
+
+/* For the report: the lower edge of a bucket of shorter sides, and the label of one of ratios. */
+uint32_t tally_side_edge(uint32_t bucket);
+const char *tally_ratio_label(uint32_t bucket);
+
+#endif

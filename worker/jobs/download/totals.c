@@ -1,0 +1,52 @@
+/* totals.c - sums over shards. */
+#include "common/base/check.h"
+#include "worker/jobs/download/close.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static struct attempt_counter *find(struct totals *totals, const char *name)
+{
+    for (uint32_t i = 0; i < totals->counters_count; i++)
+        if (!strcmp(totals->counter[i].name, name)) return &totals->counter[i];
+    return NULL;
+}
+
+int64_t totals_get(const struct totals *totals, const char *name)
+{
+    for (uint32_t i = 0; i < totals->counters_count; i++)
+        if (!strcmp(totals->counter[i].name, name)) return totals->counter[i].value;
+    return 0;
+}
+
+void totals_add(struct totals *totals, const struct attempt_manifest *manifest)
+{
+    totals->shards++;
+    totals->items += manifest->items;
+    totals->items_ok += manifest->items_ok;
+    totals->bytes += manifest->bytes;
+    for (uint32_t i = 0; i < manifest->files_count; i++)
+        totals->file_bytes += manifest->file[i].bytes;
+    for (uint32_t i = 0; i < manifest->counters_count; i++) {
+        struct attempt_counter *counter = find(totals, manifest->counter[i].name);
+        if (!counter && totals->counters_count < COUNTERS_MAX) {
+            counter = &totals->counter[totals->counters_count++];
+            *counter = manifest->counter[i];
+        } else if (counter) {
+            counter->value += manifest->counter[i].value;
+        }
+    }
+}
+
+void totals_add_times(struct totals *totals, const char *stats, size_t bytes)
+{
+    json_t *object = json_loadb(stats, bytes, 0, NULL);
+    const double start = json_number_value(json_object_get(object, "start_time"));
+    const double end = json_number_value(json_object_get(object, "end_time"));
+    if (start > 0 && end >= start) {
+        totals->seconds += end - start;
+        if (totals->start_at_s <= 0 || start < totals->start_at_s) totals->start_at_s = start;
+        if (end > totals->end_at_s) totals->end_at_s = end;
+    }
+    json_decref(object);
+}

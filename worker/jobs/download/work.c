@@ -1,0 +1,154 @@
+/* work.c - sets up one shard's pipe, runs it, takes it down. */
+#include "worker/jobs/download/work.h"
+
+#include "common/base/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Items in the pipe: those being fetched, as many again that wait for a next try or a decoder, and
+ * a few for each decoder. */
+#define ITEMS_PER_TRANSFER 4
+#define ITEMS_PER_DECODER  4
+
+static int read_task(struct work *work, struct err *err)
+{
+    struct job_env *env = work->env;
+    struct unpack_memory memory = {.arena = env->arena};
+    ProtobufCAllocator allocator = unpack_allocator(&memory);
+    int rc =
+        download_options_init(&work->options, env->arena, env->spec.data, env->spec.bytes, err);
+    if (rc) return rc;
+    work->shard =
+        vlmq__jobs__download_shard__unpack(&allocator, env->payload.bytes, env->payload.data);
+    if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
+    if (!work->shard || work->shard->rows == 0 || work->shard->rows > DOWNLOAD_SHARD_ROWS_MAX)
+        return err_set(err, ERR_INVALID, "the task's payload cannot be read");
+    (void)snprintf(work->name, sizeof work->name, "%05u", work->shard->shard);
+    work->key_digits = work_key_digits(work->options.shard_rows);
+    return 0;
+}
+
+static void item_init(struct work_item *item, const struct download_options *options)
+{
+    list_row_init(&item->row);
+    buf_init(&item->fetch.body, (size_t)options->fetch.body_bytes);
+    buf_init(&item->samples, 0);
+    buf_init(&item->line, 0);
+}
+
+static int make_items(struct work *work, struct err *err)
+{
+    const uint32_t cpus = work->env->cpus ? work->env->cpus : 1;
+    const uint32_t asked = work->options.decode_threads ? work->options.decode_threads : cpus;
+    work->threads_count = asked < DOWNLOAD_THREADS_MAX ? asked : DOWNLOAD_THREADS_MAX;
+    const uint32_t count = work->options.fetch.transfers * ITEMS_PER_TRANSFER +
+                           work->threads_count * ITEMS_PER_DECODER;
+    work->item = mem_try(count * sizeof *work->item);
+    if (!work->item) return err_set(err, ERR_LIMIT, "no memory for %u rows", count);
+    work->items_count = count;
+    work->pool = chan_new(count);
+    work->decode = chan_new(count);
+    work->write = chan_new(count);
+    for (uint32_t i = 0; i < count; i++) {
+        item_init(&work->item[i], &work->options);
+        CHECK(chan_send(work->pool, &work->item[i]));
+    }
+    return 0;
+}
+
+static int start_threads(struct work *work, struct err *err)
+{
+    uint32_t started = 0;
+    int rc = 0;
+    atomic_store(&work->decoders, work->threads_count);
+    while (started < work->threads_count && !rc) {
+        rc = thread_start(&work->decode_thread[started], "dl-decode", work_decode, work, err);
+        if (!rc) started++;
+    }
+    if (!rc) rc = thread_start(&work->fetch_thread, "dl-fetch", work_fetch, work, err);
+    if (!rc) return 0;
+    /* Those that run end at the closed channel; the last of all closes the next one. */
+    chan_close(work->decode);
+    if (atomic_fetch_sub(&work->decoders, work->threads_count - started) ==
+        work->threads_count - started)
+        chan_close(work->write);
+    return rc;
+}
+
+static void join_threads(struct work *work)
+{
+    thread_join(&work->fetch_thread);
+    for (uint32_t i = 0; i < work->threads_count; i++) thread_join(&work->decode_thread[i]);
+}
+
+static int run_pipe(struct work *work, struct err *err)
+{
+    int rc = start_threads(work, err);
+    if (!rc) rc = work_write(work, err);
+    join_threads(work);
+    if (rc || !work->fetch_err.code) return rc;
+    return err_set(err, work->fetch_err.code, "%s", work->fetch_err.msg);
+}
+
+static void chan_end(struct chan *chan)
+{
+    if (!chan) return;
+    chan_close(chan);
+    while (chan_try_recv(chan)) {
+    } /* the items are freed through their array */
+    chan_free(chan);
+}
+
+static void work_free(struct work *work)
+{
+    reorder_free(work->reorder);
+    attempt_close(work->attempt); /* and the files that are open */
+    fetch_free(work->fetch);
+    list_slice_close(work->slice);
+    chan_end(work->pool);
+    chan_end(work->decode);
+    chan_end(work->write);
+    for (uint32_t i = 0; i < work->items_count; i++) {
+        list_row_deinit(&work->item[i].row);
+        buf_deinit(&work->item[i].fetch.body);
+        buf_deinit(&work->item[i].samples);
+        buf_deinit(&work->item[i].line);
+    }
+    mem_free(work->item);
+    store_close(work->store);
+    mem_free(work);
+}
+
+/* *adopted: the shard was there already, and the result is filled. */
+static int open_all(struct work *work, bool *adopted, struct job_result *result, struct err *err)
+{
+    const struct job_env *env = work->env;
+    struct attempt_manifest *manifest = mem_new(sizeof *manifest);
+    int rc = store_open(&work->store, work->options.output, true, err);
+    if (!rc)
+        rc = attempt_open(&work->attempt, work->store, work->name, env->lease, adopted, manifest,
+                          err);
+    if (!rc && *adopted) work_adopt(result, manifest, work->name);
+    mem_free(manifest);
+    if (rc || *adopted) return rc;
+    rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
+    if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);
+    if (!rc) rc = work_files_open(work, err);
+    if (!rc) rc = make_items(work, err);
+    return rc;
+}
+
+int download_work(struct job_env *env, struct job_result *result, struct err *err)
+{
+    bool adopted = false;
+    struct work *work = mem_new(sizeof *work);
+    work->env = env;
+    work->start_at_ms = env->clock->wall_ms(env->clock);
+    int rc = read_task(work, err);
+    if (!rc) rc = open_all(work, &adopted, result, err);
+    if (!rc && !adopted) rc = run_pipe(work, err);
+    if (!rc && !adopted) rc = work_commit(work, result, err);
+    work_free(work);
+    return rc;
+}

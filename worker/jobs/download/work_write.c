@@ -1,0 +1,217 @@
+/* work_write.c - the task thread's end of the pipe: samples in row order, and the commit. */
+#include "common/base/check.h"
+#include "common/base/fs.h"
+#include "common/base/str.h"
+#include "worker/jobs/download/work.h"
+#include "worker/pipe/tar.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WAIT_MS      50  /* how soon the task thread sees that it must stop */
+#define TELL_MS      100 /* how often it tells its progress */
+#define PART_SAMPLES 0
+#define PART_LINE    1
+/* Fewer rows than this without a single resolved name may be chance. */
+#define DNS_ROWS_MIN 32
+/* Later attempts take it as it is: the names may really be gone. */
+#define DNS_ATTEMPTS 3
+
+static int write_tar(void *ctx, const void *data, size_t bytes, struct err *err)
+{
+    return store_file_write(ctx, data, bytes, err);
+}
+
+static int emit(void *ctx, uint32_t index, const struct reorder_part part[REORDER_PARTS_MAX],
+                struct err *err)
+{
+    struct work *work = ctx;
+    (void)index;
+    int rc = 0;
+    if (part[PART_SAMPLES].bytes)
+        rc = store_file_write(work->tar, part[PART_SAMPLES].data, part[PART_SAMPLES].bytes, err);
+    if (!rc && part[PART_LINE].bytes)
+        rc = store_file_write(work->rows, part[PART_LINE].data, part[PART_LINE].bytes, err);
+    return rc;
+}
+
+static int open_file(struct work *work, struct store_file **file, const char *suffix,
+                     struct err *err)
+{
+    char name[ATTEMPT_NAME_BYTES];
+    (void)snprintf(name, sizeof name, "%s%s", work->name, suffix);
+    return attempt_file_open(work->attempt, file, name, err);
+}
+
+int work_files_open(struct work *work, struct err *err)
+{
+    char folder[1024], path[sizeof folder + 16];
+    int rc = attempt_scratch(work->attempt, folder, sizeof folder, err);
+    if (rc) return rc;
+    CHECK(fs_join(path, sizeof path, folder, "reorder"));
+    const struct reorder_options options = {.rows = work->shard->rows,
+                                            .memory_bytes_max = SAMPLES_WAITING_MAX,
+                                            .scratch_path = path,
+                                            .emit = emit,
+                                            .ctx = work};
+    rc = reorder_new(&work->reorder, &options, err);
+    if (!rc) rc = open_file(work, &work->tar, ".tar", err);
+    if (!rc) rc = open_file(work, &work->rows, ".rows.jsonl", err);
+    return rc;
+}
+
+static void tell(struct work *work, bool always)
+{
+    const struct clock *clock = work->env->clock;
+    const int64_t now_ms = clock->mono_ms(clock);
+    const struct tally *tally = &work->tally;
+    if (!always && now_ms - work->told_at_ms < TELL_MS) return;
+    work->told_at_ms = now_ms;
+    struct job_progress progress = {.items = tally->rows,
+                                    .items_ok = tally->in_class[CLASS_SUCCESS],
+                                    .bytes = tally->sample_bytes,
+                                    .stages_count = 3};
+    progress.stage[0] =
+        (struct job_stage){"fetch", atomic_load(&work->transfers_running), work->fetched};
+    progress.stage[1] = (struct job_stage){"decode", chan_depth(work->decode), work->decoded};
+    progress.stage[2] =
+        (struct job_stage){"write", chan_depth(work->write) + reorder_waiting(work->reorder),
+                           reorder_next(work->reorder)};
+    job_progress_set(work->env, &progress);
+}
+
+static int take_item(struct work *work, struct work_item *item, struct err *err)
+{
+    if (buf_failed(&item->line) || buf_failed(&item->samples))
+        return err_set(err, ERR_LIMIT, "no memory for row %u of the shard", item->index);
+    const struct reorder_part parts[] = {
+        [PART_SAMPLES] = {item->samples.data, item->samples.len},
+        [PART_LINE] = {item->line.data, item->line.len},
+    };
+    tally_add(&work->tally, &item->outcome);
+    return reorder_put(work->reorder, item->index, parts, sizeof parts / sizeof parts[0], err);
+}
+
+static void give_back(struct work *work, struct work_item *item)
+{
+    const size_t max = item->samples.max;
+    if (item->samples.cap > BUFFER_KEPT_MAX) {
+        buf_deinit(&item->samples);
+        buf_init(&item->samples, max);
+    }
+    CHECK(chan_send(work->pool, item));
+    fetch_wake(work->fetch);
+}
+
+/* The next finished item; *ended when there will be none. */
+static struct work_item *next_item(struct work *work, bool *ended)
+{
+    struct work_item *item = chan_recv_for(work->write, WAIT_MS);
+    if (item || atomic_load(&work->decoders) > 0) return item;
+    item = chan_try_recv(work->write); /* the last one may have come in between */
+    *ended = item == NULL;
+    return item;
+}
+
+static int stopped(const struct work *work, struct err *err)
+{
+    if (!job_stopping(work->env)) return 0;
+    return err_set(err, ERR_CANCELLED, "shard %s was stopped", work->name);
+}
+
+int work_write(struct work *work, struct err *err)
+{
+    int rc = 0;
+    bool ended = false;
+    while (!ended) {
+        struct work_item *item = next_item(work, &ended);
+        if (!rc) rc = stopped(work, err);
+        if (item && !rc) rc = take_item(work, item, err);
+        if (rc) atomic_store(&work->abort, true);
+        if (item) give_back(work, item);
+        if (!rc) tell(work, ended);
+    }
+    return rc;
+}
+
+/* Not one host name could be resolved: more likely this machine's network than the list. */
+static int check_network(const struct work *work, struct err *err)
+{
+    const struct tally *tally = &work->tally;
+    const int64_t tried =
+        tally->rows - tally->status[FETCH_BAD_URL] - tally->status[STATUS_BAD_ROW];
+    if (work->env->attempt >= DNS_ATTEMPTS || tried < DNS_ROWS_MIN ||
+        tally->status[FETCH_DNS_FAILED] < tried)
+        return 0;
+    return err_set(err, ERR_UNAVAILABLE,
+                   "none of %u host names could be resolved: is this worker's network up?",
+                   (uint32_t)tried);
+}
+
+static int write_stats(struct work *work, struct err *err)
+{
+    struct store_file *file = NULL;
+    struct buf text;
+    const struct clock *clock = work->env->clock;
+    buf_init(&text, 0);
+    tally_stats_json(&work->tally, work->start_at_ms, clock->wall_ms(clock), &text);
+    int rc = buf_failed(&text) ? err_set(err, ERR_LIMIT, "no memory for the statistics") : 0;
+    if (!rc) rc = open_file(work, &file, "_stats.json", err);
+    if (!rc) rc = store_file_write(file, text.data, text.len, err);
+    if (!rc) rc = attempt_file_close(work->attempt, file, err);
+    buf_deinit(&text);
+    return rc;
+}
+
+static void add_counter(void *ctx, const char *name, int64_t value)
+{
+    struct attempt_manifest *manifest = ctx;
+    CHECK(manifest->counters_count < COUNTERS_MAX);
+    struct attempt_counter *counter = &manifest->counter[manifest->counters_count++];
+    (void)str_copy(counter->name, sizeof counter->name, name);
+    counter->value = value;
+}
+
+static int close_files(struct work *work, struct err *err)
+{
+    struct tar_writer writer;
+    tar_writer_init(&writer, write_tar, work->tar);
+    int rc = tar_writer_end(&writer, err);
+    if (rc) return rc;
+    rc = attempt_file_close(work->attempt, work->tar, err);
+    if (!rc) rc = attempt_file_close(work->attempt, work->rows, err);
+    if (!rc) rc = write_stats(work, err);
+    return rc;
+}
+
+int work_commit(struct work *work, struct job_result *result, struct err *err)
+{
+    const struct tally *tally = &work->tally;
+    bool adopted = false;
+    if (reorder_next(work->reorder) != work->shard->rows)
+        return err_set(err, ERR_INTERNAL, "rows of shard %s are missing", work->name);
+    int rc = check_network(work, err);
+    if (!rc) rc = close_files(work, err);
+    if (rc) return rc;
+    struct attempt_manifest *manifest = mem_new(sizeof *manifest);
+    manifest->items = tally->rows;
+    manifest->items_ok = tally->in_class[CLASS_SUCCESS];
+    manifest->bytes = tally->sample_bytes;
+    tally_each(tally, add_counter, manifest);
+    rc = attempt_commit(work->attempt, manifest, &adopted, err);
+    if (!rc) work_adopt(result, manifest, work->name);
+    mem_free(manifest);
+    return rc;
+}
+
+void work_adopt(struct job_result *result, const struct attempt_manifest *manifest,
+                const char *made)
+{
+    memcpy(result->digest, manifest->digest, sizeof result->digest);
+    for (uint32_t i = 0; i < manifest->counters_count; i++)
+        job_count(result, manifest->counter[i].name, manifest->counter[i].value);
+    result->progress.items = manifest->items;
+    result->progress.items_ok = manifest->items_ok;
+    result->progress.bytes = manifest->bytes;
+    (void)snprintf(result->made, sizeof result->made, "%s.tar", made);
+}
