@@ -1,13 +1,13 @@
 """A web server with the faults of real ones, for tests.
 
-Prints its port, serves 127.0.0.1 until its standard input ends, so that it never outlives the test
-that started it. Usage: web_server.py FOLDER [PEM]. With a file of certificate and key it serves the same
-by TLS on a second port, which it prints behind the first. What there is to ask for:
+Prints its port, serves 127.0.0.1 until its standard input ends, so that it never outlives the
+test that started it. Usage: web_server.py FOLDER [PEM]. With a file of certificate and key it
+serves the same by TLS on a second port, which it prints behind the first. What there is to ask for:
 
   /files/NAME            a file of FOLDER; ?delay_ms=N waits before the answer, ?type=T is its type
   /jitter/NAME           the same after a random time up to 40 ms
   /status/CODE           an answer with that code; ?retry_after=S adds the header
-  /flaky/N/KEY/NAME      503 for the first N requests with KEY, then the file; ?code=C instead of 503
+  /flaky/N/KEY/NAME      503 (?code=C: C) for the first N requests with KEY, then the file
   /redirect/N            N hops, then /big/16; ?to=URL instead of /big/16
   /big/BYTES             that many bytes; ?chunked=1 without a length
   /endless               bytes until the client goes
