@@ -65,6 +65,30 @@ def test_device_errors_are_not_charged_to_the_task(fleet):
     assert fleet.wait_job(job)["state"] == "done"
 
 
+def test_poisoned_device_ends_its_worker_and_its_tasks_go_on_elsewhere(fleet):
+    fleet.start(1, "--slots", 2)
+    job = fleet.submit(
+        "probe",
+        "--tasks",
+        4,
+        "--items",
+        40,
+        "--task-ms",
+        2000,
+        "--fault",
+        "poison",
+        "--fault-every",
+        4,
+        "--attempts",
+        1,
+    )
+    assert fleet.workers[0].wait() == 5
+    fleet.start_worker()
+    ended = fleet.wait_job(job)
+    assert ended["state"] == "done" and ended["tasks_dead"] == 0
+    assert events(fleet, job).count("task.lost") == 0, "leases were handed back, not lost"
+
+
 def test_poisonous_task_dies_after_three_workers(fleet):
     fleet.start()
     job = fleet.submit(
@@ -113,6 +137,18 @@ def test_drain_hands_leases_back(fleet):
     fleet.vlmq("cancel", job)
     fleet.wait_job(job, "cancelled")
     assert leaving.running()
+
+
+def test_interactive_jobs_do_not_wait_for_batch_slots(fleet):
+    fleet.start(1, "--slots", 1, "--interactive-slots", 1)
+    batch = fleet.submit("probe", "--tasks", 3, "--task-ms", 600000)
+    wait_for(
+        lambda: fleet.job(batch)["tasks_total"] == 4 and fleet.job(batch)["tasks_leased"] == 1,
+        "the batch slot is busy",
+    )
+    assert fleet.vlmq("run", "probe", "--tasks", 2, "--interactive").status == 0
+    assert fleet.job(batch)["tasks_leased"] == 1
+    fleet.vlmq("cancel", batch)
 
 
 def test_second_signal_aborts(fleet):

@@ -25,8 +25,9 @@ static struct arena arena;
 static int split(struct args *args, char *text, struct err *err)
 {
     static char *argv[64];
+    char *rest = text;
     int argc = 0;
-    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
+    for (char *word; (word = strtok_r(rest, " ", &rest));) argv[argc++] = word;
     argv[argc] = NULL;
     return args_split(args, argc, argv, table, &arena, err);
 }

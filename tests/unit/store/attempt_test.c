@@ -1,6 +1,7 @@
 /* attempt_test.c - one attempt at a time: what is committed, adopted, refused and removed. */
 #include "common/store/attempt.h"
 
+#include "common/base/buf.h"
 #include "tests/unit/store/output.h"
 
 #include <limits.h>
@@ -302,10 +303,8 @@ TEST(attempt, manifest_with_a_name_that_leaves_the_output_is_refused)
 
 static int count_manifest(void *ctx, const struct attempt_manifest *manifest, struct err *err)
 {
-    char *seen = ctx;
     (void)err;
-    (void)strncat(seen, manifest->task, 32);
-    (void)strncat(seen, " ", 2);
+    buf_printf(ctx, "%s ", manifest->task);
     return 0;
 }
 
@@ -331,17 +330,19 @@ TEST(attempt, each_visits_in_the_order_of_names)
     UNUSED_STATE;
     struct store *store;
     struct err err;
-    char seen[128] = "";
+    struct buf seen;
     const char *dir = test_dir_new();
+    buf_init(&seen, 0);
     EXPECT_OK(store_open(&store, dir, false, &err), &err);
-    EXPECT_OK(attempt_each(store, count_manifest, seen, &err), &err);
-    EXPECT_TEXT(seen, "");
+    EXPECT_OK(attempt_each(store, count_manifest, &seen, &err), &err);
+    EXPECT_TEXT(buf_str(&seen), "");
     make_named(store, "00002");
     make_named(store, "00000");
     make_named(store, "00001");
-    EXPECT_OK(attempt_each(store, count_manifest, seen, &err), &err);
-    EXPECT_TEXT(seen, "00000 00001 00002 ");
+    EXPECT_OK(attempt_each(store, count_manifest, &seen, &err), &err);
+    EXPECT_TEXT(buf_str(&seen), "00000 00001 00002 ");
     EXPECT_OK(attempt_sweep(store, &err), &err);
+    buf_deinit(&seen);
     store_close(store);
     test_dir_remove(dir);
 }

@@ -50,7 +50,7 @@ static int check_values(const Vlmq__Jobs__Probe *probe, struct err *err)
     if (probe->items > ITEMS_MAX)
         return err_set(err, ERR_INVALID, "--items: at most %d", ITEMS_MAX);
     if (probe->task_ms > TASK_MS_MAX) return err_set(err, ERR_INVALID, "--task-ms: at most a day");
-    if (probe->fault > VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_CRASH)
+    if (probe->fault > VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_POISON)
         return err_set(err, ERR_INVALID, "--fault: this worker does not know fault %d",
                        (int)probe->fault);
     return 0;
@@ -136,6 +136,10 @@ static int show_fault(const struct job_env *env, const Vlmq__Jobs__Probe *probe,
         if (env->attempt > 1) return 0;
         result->device = JOB_DEVICE_FAILED;
         return err_set(err, ERR_UNAVAILABLE, "a probe's fault: the device failed");
+    case VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_POISON:
+        if (env->attempt > 1) return 0;
+        result->device = JOB_DEVICE_POISONED;
+        return err_set(err, ERR_UNAVAILABLE, "a probe's fault: the device is poisoned");
     case VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_NONE:
     case VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_CRASH:
     case _VLMQ__JOBS__PROBE_FAULT_IS_INT_SIZE:

@@ -1,0 +1,101 @@
+/* fetch_fuzz.c - any bytes as what a server sends: status lines, headers (Content-Type,
+ * Retry-After, Location), chunks and bodies.
+ *
+ * Nothing goes to a network: a new socket is one end of a pair whose other end has been given the
+ * answer already, connecting it always succeeds, and no name resolves. Each further connection (a
+ * redirect, a retry) gets what follows the next byte 0xff of the input. */
+int fuzz_socket(int family, int type, int protocol);
+#define socket fuzz_socket
+#include "worker/pipe/fetch.c"
+#undef socket
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <unistd.h>
+
+#define PEERS_MAX      16
+#define BODY_BYTES_MAX 4096
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static struct {
+    const uint8_t *data;
+    size_t bytes;
+    int peer[PEERS_MAX];
+    uint32_t peers_count;
+} server;
+
+int connect(int fd, const struct sockaddr *address, socklen_t address_bytes);
+int connect(int fd, const struct sockaddr *address, socklen_t address_bytes)
+{
+    (void)fd, (void)address, (void)address_bytes;
+    return 0;
+}
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **out);
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    (void)host, (void)port, (void)hints, (void)out;
+    return EAI_NONAME;
+}
+
+int fuzz_socket(int family, int type, int protocol)
+{
+    int pair[2];
+    (void)family, (void)type, (void)protocol;
+    if (server.peers_count == PEERS_MAX) return CURL_SOCKET_BAD;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) abort();
+    const uint8_t *end = server.bytes ? memchr(server.data, 0xff, server.bytes) : NULL;
+    const size_t bytes = end ? (size_t)(end - server.data) : server.bytes;
+    if (bytes) (void)!write(pair[1], server.data, bytes); /* what fits */
+    (void)shutdown(pair[1], SHUT_WR);
+    server.data += bytes + (end ? 1 : 0);
+    server.bytes -= bytes + (end ? 1 : 0);
+    server.peer[server.peers_count++] = pair[1];
+    return pair[0];
+}
+
+static void check_item(const struct fetch_item *item)
+{
+    CHECK(item->status < FETCH_STATUSES_COUNT);
+    CHECK(item->tries >= 1 && item->tries <= 2);
+    CHECK(item->http_status >= 0 && item->http_status <= 999);
+    CHECK((item->status == FETCH_OK) == (item->body.len > 0));
+    CHECK(item->body.len <= BODY_BYTES_MAX);
+    for (const char *c = item->content_type; *c; c++) CHECK(*c >= ' ' && *c <= '~');
+    if (item->status == FETCH_OK) CHECK(item->http_status >= 200 && item->http_status <= 299);
+    CHECK(item->status != FETCH_BAD_URL || item->http_status);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    const struct fetch_options options = {.transfers = 1,
+                                          .total_ms = 400,
+                                          .connect_ms = 400,
+                                          .redirects = 3,
+                                          .retries = 1,
+                                          .body_bytes = BODY_BYTES_MAX};
+    struct fetch_item item = {.url = "http://192.88.98.1/x"}; /* public, and never asked */
+    struct fetch_item *done = NULL;
+    struct fetch *fetch = NULL;
+    struct err err;
+    server.data = data;
+    server.bytes = bytes;
+    server.peers_count = 0;
+    buf_init(&item.body, 0);
+    CHECK(fetch_new(&fetch, &options, &err) == 0);
+    fetch_start(fetch, &item);
+    for (int i = 0; i < 10000 && !done; i++) {
+        fetch_turn(fetch, 100);
+        done = fetch_take(fetch);
+    }
+    CHECK(done == &item);
+    CHECK(fetch_take(fetch) == NULL);
+    check_item(&item);
+    fetch_free(fetch);
+    for (uint32_t i = 0; i < server.peers_count; i++) (void)close(server.peer[i]);
+    buf_deinit(&item.body);
+    return 0;
+}
