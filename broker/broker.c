@@ -191,8 +191,9 @@ static bool commit(struct broker *b)
     return true;
 }
 
-static void learn_end(struct job *job, const Vlmq__Job *reply, bool own)
+static void learn_end(struct broker *b, struct job *job, const Vlmq__Job *reply, bool own)
 {
+    watch_ended(&b->watches, job->id);
     job->unindex = true;
     job->touch |= own;
     log_info("job.ended", "job=%s state=%s tasks=%u dead=%u dur_ms=%" PRId64 " msg=%s", job->id,
@@ -216,7 +217,7 @@ void broker_learn(struct broker *b, const Vlmq__Job *reply, bool own)
         b->match_offset = 0;
     }
     if (change.cancelling) broker_notice(b, job->id);
-    if (change.ended) learn_end(job, reply, own);
+    if (change.ended) learn_end(b, job, reply, own);
     if (job->touch || job->unindex) b->care.at_ms = b->turn.now_ms;
     if ((change.changed || change.appeared) && b->watches.all_count) job->show = true;
 }

@@ -124,6 +124,14 @@ struct watcher *watch_expired(struct watches *watches, uint32_t *at, int64_t now
     return NULL;
 }
 
+void watch_ended(struct watches *watches, const char *job)
+{
+    for (uint32_t i = 0; i < watches->topics_high; i++) {
+        struct topic *topic = &watches->topic[i];
+        if (topic->used && strcmp(topic->job, job) == 0) topic->read_at_ms = -WATCH_REFRESH_MS;
+    }
+}
+
 bool watch_wants(const struct topic *topic, uint64_t version, int64_t now_ms)
 {
     if (now_ms < topic->next_read_at_ms) return false;

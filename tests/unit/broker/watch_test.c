@@ -188,6 +188,22 @@ TEST(watch, the_next_moment_is_the_first_refresh)
     watches_deinit(&w);
 }
 
+TEST(watch, the_end_of_a_job_does_not_wait_for_the_refresh)
+{
+    UNUSED_STATE;
+    struct watches w;
+    watches_init(&w);
+    struct topic *ended = &w.topic[add(&w, 1, "ended", 0)->topic];
+    struct topic *other = &w.topic[add(&w, 1, "other", 0)->topic];
+    ended->read_at_ms = other->read_at_ms = 1000;
+    ended->next_read_at_ms = other->next_read_at_ms = 1100;
+    watch_ended(&w, "ended");
+    EXPECT_EQ(watch_next(&w, 1000), 1100);
+    EXPECT(watch_wants(ended, 0, 1100));
+    EXPECT(!watch_wants(other, 0, 1100));
+    watches_deinit(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +219,7 @@ int main(void)
         RUN(watch, missed_final_states_are_kept_once_each_up_to_a_limit),
         RUN(watch, the_fingerprint_sees_what_a_person_sees),
         RUN(watch, the_next_moment_is_the_first_refresh),
+        RUN(watch, the_end_of_a_job_does_not_wait_for_the_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
