@@ -69,7 +69,7 @@ void print_clean(struct buf *out, const char *text)
         /* U+0080 to U+009F are controls as well: C2 80 to C2 9F. */
         const bool c1 = byte == 0xc2 && i + 1 < valid.len && (uint8_t)at[i + 1] < 0xa0;
         if (c1) i++;
-        buf_byte(out, c1 || byte < 0x20 || byte == 0x7f ? ' ' : at[i]);
+        buf_byte(out, (char)(c1 || byte < 0x20 || byte == 0x7f ? ' ' : at[i]));
     }
     buf_deinit(&valid);
 }

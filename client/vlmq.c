@@ -257,7 +257,10 @@ int vlmq_resolve(struct vlmq *vlmq, char id[JOB_ID_BYTES], const char *text, str
     Vlmq__Job *job = NULL;
     arena_init(&arena, ANSWER_BYTES_MAX);
     int rc = vlmq_get(vlmq, &job, text, &arena, err);
-    if (!rc) (void)str_copy(id, JOB_ID_BYTES, job->id);
+    if (!rc) {
+        CHECK(job != NULL);
+        (void)str_copy(id, JOB_ID_BYTES, job->id);
+    }
     arena_deinit(&arena);
     if (rc != ERR_NOT_FOUND) return rc;
     struct vlmq_match match = {.prefix = text};

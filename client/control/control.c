@@ -1,6 +1,7 @@
 /* control.c - vlmq cancel, pause, resume, retry, priority and purge: one change to some jobs.
  *
  * All ids are resolved before the first change, so that a misspelt one changes nothing. */
+#include "client/control/archive.h"
 #include "client/print.h"
 #include "client/verbs.h"
 #include "common/base/str.h"
@@ -14,6 +15,7 @@ struct change {
     const char *done; /* "cancelled" */
     const char *reason;
     int32_t priority;
+    bool archive; /* keep the job's record beside its output first */
 };
 
 struct target {
@@ -67,7 +69,9 @@ static int apply(struct command *cmd, const struct change *change, const struct 
     if (change->reason) request.reason = arena_printf(&cmd->arena, "%s", change->reason);
     request.has_task = target->task >= 0;
     request.task = request.has_task ? (uint32_t)target->task : 0;
-    const int rc = vlmq_control(cmd->vlmq, &answer, &request, &cmd->arena, err);
+    int rc = change->archive ? archive_job(cmd, target->id, err) : 0;
+    if (rc) return rc;
+    rc = vlmq_control(cmd->vlmq, &answer, &request, &cmd->arena, err);
     if (rc) return err_wrap(err, "%s", target->id);
     print_change(cmd, change, answer);
     return 0;
@@ -159,11 +163,20 @@ int verb_purge(struct command *cmd)
     static const struct command_help help = {
         .usage = "JOB... [options]",
         .summary = "Forgets ended jobs in the fleet's memory. Their output stays where it is.",
-        .example = "vlmq purge k3v9",
+        .example = "vlmq purge k3v9 --archive",
         .args_min = 1,
         .args_max = CONF_ARGS_MAX,
     };
-    return plain(cmd, &help, VLMQ__VERB__VERB_PURGE, "forgotten; its output stays");
+    struct change change = {.verb = VLMQ__VERB__VERB_PURGE, .done = "forgotten; its output stays"};
+    const struct conf_option options[] = {
+        {"archive", 0, CONF_FLAG, &change.archive, 0, 0, NULL,
+         "First write job, events and tasks into _vlmq/jobs/JOB.jsonl of its output."},
+        {0},
+    };
+    struct err err;
+    if (!command_begin(cmd, &help, options)) return (int)cmd->status;
+    const int rc = change_jobs(cmd, &change, &err);
+    return command_end(cmd, rc, &err);
 }
 
 int verb_priority(struct command *cmd)

@@ -8,9 +8,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static int visit(struct command *cmd, const char *job, const Vlmq__Event *event, struct err *err)
+static int visit(void *ctx, struct command *cmd, const char *job, const Vlmq__Event *event,
+                 struct err *err)
 {
     char at[CLOCK_TEXT_BYTES], task[48] = "";
+    (void)ctx;
     (void)job;
     (void)err;
     if (cmd->json) {

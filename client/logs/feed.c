@@ -27,7 +27,7 @@ static int walk(struct command *cmd, const struct feed *feed, const char *job, c
         request.rows = PAGE_ROWS_MAX;
         int rc = vlmq_events(cmd->vlmq, &answer, &request, arena, err);
         for (size_t i = 0; !rc && i < answer->n_events; i++)
-            rc = feed->visit(cmd, job, answer->events[i], err);
+            rc = feed->visit(feed->ctx, cmd, job, answer->events[i], err);
         if (rc) return rc;
         if (answer->after[0] && !str_copy(after, POSITION_BYTES, answer->after))
             return err_set(err, ERR_CORRUPT, "the broker's position is too long");

@@ -8,7 +8,9 @@
 
 struct feed {
     bool follow; /* wait for more until the job has ended */
-    int (*visit)(struct command *cmd, const char *job, const Vlmq__Event *event, struct err *err);
+    int (*visit)(void *ctx, struct command *cmd, const char *job, const Vlmq__Event *event,
+                 struct err *err);
+    void *ctx;
 };
 /* Calls visit for each event, oldest first. Returns 0 at the end, also after Ctrl-C, which sets
  * cmd->status. */

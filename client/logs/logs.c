@@ -42,8 +42,10 @@ static int print_tail(struct command *cmd, const char *job, const Vlmq__Event *e
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-static int visit(struct command *cmd, const char *job, const Vlmq__Event *event, struct err *err)
+static int visit(void *ctx, struct command *cmd, const char *job, const Vlmq__Event *event,
+                 struct err *err)
 {
+    (void)ctx;
     char at[CLOCK_TEXT_BYTES];
     struct buf line;
     if (cmd->json) {

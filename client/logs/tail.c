@@ -91,7 +91,7 @@ int tail_print(const struct tail *tail, const char *path, enum exit_status *stat
 {
     struct buf held;
     struct wake wake = {.fd = -1};
-    int64_t offset;
+    int64_t offset = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return err_errno(err, errno, "open %s", path);
     buf_init(&held, 0);

@@ -47,14 +47,13 @@ static struct verb_word classify(const char *word, const struct conf_option *tab
     }
     const char *name = word + 2;
     const size_t bytes = strcspn(name, "=");
-    if (bytes == 4 && !memcmp(name, "help", 4)) {
-        result.known = true;
-    } else if (in_table(table, name, bytes, false, &is_flag)) {
+    if (in_table(table, name, bytes, false, &is_flag)) {
         result.known = true;
         result.takes_next = !is_flag && !name[bytes];
-    } else if (str_has_prefix(name, "no-") &&
-               in_table(table, name + 3, bytes - 3, true, &is_flag)) {
-        result.known = true;
+    } else {
+        const bool negated =
+            str_has_prefix(name, "no-") && in_table(table, name + 3, bytes - 3, true, &is_flag);
+        result.known = negated || (bytes == 4 && !memcmp(name, "help", 4));
     }
     return result;
 }

@@ -1,6 +1,7 @@
 /* daemon.c - starting a program that outlives this one. */
 #include "client/up/inside.h"
 #include "common/base/buf.h"
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/str.h"
@@ -77,6 +78,7 @@ __attribute__((noreturn)) static void become(const struct fleet *fleet, const ch
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     char *args[32];
     size_t count = 0;
+    CHECK(argv[0] != NULL);
     for (; argv[count] && count + 1 < sizeof args / sizeof args[0]; count++)
         args[count] = strdup(argv[count]);
     args[count] = NULL;

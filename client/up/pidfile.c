@@ -82,15 +82,35 @@ int pidfile_write(const struct pidfile *file, const char *path, struct err *err)
     return fs_put(path, text, (size_t)bytes, err);
 }
 
+/* The first words of the text, terminated in place; returns how many there are. */
+static size_t split(char **word, size_t words_max, struct buf *text)
+{
+    size_t count = 0;
+    char *rest = text->data;
+    while (rest && count < words_max && (word[count] = strtok_r(rest, " \n", &rest))) count++;
+    return count;
+}
+
+static bool parse(struct pidfile *file, struct buf *text)
+{
+    char *word[4];
+    int64_t pid, start;
+    if (split(word, 4, text) != 4 || str_to_int(&pid, word[0], 1, INT32_MAX, "pid", NULL) ||
+        str_to_int(&start, word[1], 0, INT64_MAX, "start", NULL))
+        return false;
+    file->pid = (int32_t)pid;
+    file->start = (uint64_t)start;
+    return str_copy(file->host, sizeof file->host, word[2]) &&
+           str_copy(file->boot, sizeof file->boot, word[3]);
+}
+
 int pidfile_read(struct pidfile *file, const char *path, struct err *err)
 {
     struct buf text;
     buf_init(&text, PROC_BYTES_MAX);
     memset(file, 0, sizeof *file);
     int rc = fs_read(&text, path, PROC_BYTES_MAX, err);
-    if (!rc && (sscanf(buf_str(&text), "%" SCNd32 " %" SCNu64 " %64s %39s", &file->pid,
-                       &file->start, file->host, file->boot) != 4 ||
-                file->pid < 1))
+    if (!rc && !parse(file, &text))
         rc = err_set(err, ERR_CORRUPT, "%s is not a pid file of ours", path);
     buf_deinit(&text);
     return rc;
@@ -117,7 +137,7 @@ static int64_t ticks_ms(uint64_t ticks)
 
 void pidfile_usage(const struct pidfile *file, int64_t *uptime_ms, int64_t *rss_bytes)
 {
-    char path[64];
+    char path[64], *word[2];
     struct buf text;
     struct err err;
     double up;
@@ -125,12 +145,12 @@ void pidfile_usage(const struct pidfile *file, int64_t *uptime_ms, int64_t *rss_
     *uptime_ms = *rss_bytes = 0;
     buf_init(&text, PROC_BYTES_MAX);
     if (!fs_read(&text, "/proc/uptime", PROC_BYTES_MAX, &err) &&
-        sscanf(buf_str(&text), "%lf", &up) == 1)
+        split(word, 1, &text) == 1 && !str_to_double(&up, word[0], 0, 1e12, "uptime", NULL))
         *uptime_ms = (int64_t)(up * 1000) - ticks_ms(file->start);
     buf_clear(&text);
     (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/statm", file->pid);
     if (!fs_read(&text, path, PROC_BYTES_MAX, &err) &&
-        sscanf(buf_str(&text), "%*d %" SCNd64, &pages) == 1)
+        split(word, 2, &text) == 2 && !str_to_int(&pages, word[1], 0, INT32_MAX, "pages", NULL))
         *rss_bytes = pages * (int64_t)sysconf(_SC_PAGESIZE);
     buf_deinit(&text);
 }

@@ -130,6 +130,10 @@ static int start_redis(const struct fleet *fleet, struct part *part, struct err 
     return 0;
 }
 
+/* As the parts see them, from inside the fleet's folder. */
+static const char broker_address[] = "ipc://" BROKER_SOCKET;
+static const char redis_address[] = "unix:" REDIS_SOCKET;
+
 static int start_broker(const struct fleet *fleet, const struct part *part, struct daemon *daemon,
                         struct err *err)
 {
@@ -139,7 +143,7 @@ static int start_broker(const struct fleet *fleet, const struct part *part, stru
     (void)unlink(fleet_path(fleet, path, sizeof path, BROKER_SOCKET));
     const bool conf = fs_exists(fleet_path(fleet, path, sizeof path, "broker.conf"));
     const char *const argv[] = {
-        program,      "--listen",    "ipc://" BROKER_SOCKET,   "--redis",     "unix:" REDIS_SOCKET,
+        program,      "--listen",    broker_address,           "--redis",     redis_address,
         "--ready-fd", READY_FD_TEXT, conf ? "--config" : NULL, "broker.conf", NULL};
     return daemon_start(daemon, fleet, part->name, argv, true, err);
 }
@@ -152,7 +156,7 @@ static int start_worker(const struct fleet *fleet, const struct part *part, int6
     if (rc) return rc;
     worker_device(device, sizeof device, part->name);
     (void)snprintf(number, sizeof number, "%" PRId64, slots);
-    const char *argv[16] = {program, "--broker",   "ipc://" BROKER_SOCKET, "--device",
+    const char *argv[16] = {program, "--broker",   broker_address, "--device",
                             device,  "--ready-fd", READY_FD_TEXT};
     size_t count = 7;
     /* The file of a user may say otherwise; the command line would win over it. */

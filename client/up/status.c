@@ -106,10 +106,10 @@ struct standing {
 static void ask_broker(struct command *cmd, struct standing *now)
 {
     if (cmd->timeout_ms > PING_TIMEOUT_MS) cmd->timeout_ms = PING_TIMEOUT_MS;
-    int rc = command_connect_running(cmd, &now->err);
-    if (!rc) rc = vlmq_ping(cmd->vlmq, &now->ping, &cmd->arena, &now->err);
-    if (!rc) rc = vlmq_workers(cmd->vlmq, &now->workers, &cmd->arena, &now->err);
-    if (!now->ping) now->workers = NULL;
+    if (command_connect_running(cmd, &now->err) ||
+        vlmq_ping(cmd->vlmq, &now->ping, &cmd->arena, &now->err) ||
+        vlmq_workers(cmd->vlmq, &now->workers, &cmd->arena, &now->err))
+        now->workers = NULL;
     now->running = now->ping != NULL;
 }
 

@@ -71,7 +71,7 @@ static int stop_kind(const struct fleet *fleet, struct fleet_stop *stop, struct 
     }
     if (!gone) {
         signal_kind(part, count, kind, SIGKILL);
-        gone = wait_gone(stop, part, count, kind, KILL_MS);
+        (void)wait_gone(stop, part, count, kind, KILL_MS);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (part[i].kind != kind || !part[i].known) continue;

@@ -57,6 +57,23 @@ def test_same_id_is_the_same_job(fleet):
     assert len(fleet.vlmq("ls", "--json").lines()) == 1
 
 
+def test_purge_keeps_the_record_beside_the_output(fleet, folder):
+    fleet.start()
+    job = fleet.submit("probe", "--tasks", 3, "--output", folder / "out", "--task-ms", 300)
+    early = fleet.vlmq("purge", job, "--archive", check=False)
+    assert early.status == 2 and "not ended" in early.err
+    fleet.wait_job(job)
+    fleet.vlmq("purge", job, "--archive")
+    assert fleet.vlmq("show", job, check=False).status == 3
+    lines = (folder / "out" / "_vlmq" / "jobs" / f"{job}.jsonl").read_text().splitlines()
+    record = [json.loads(line) for line in lines]
+    assert record[0]["job"]["id"] == job and record[0]["job"]["state"] == "done"
+    assert [r["event"]["name"] for r in record if "event" in r][-1] == "job.done"
+    assert len([r for r in record if "task" in r]) == 5
+    assert len(list((folder / "out").glob("*.txt"))) == 3
+    assert not fleet.cli("keys", f"vlmq:{{{job}}}*").strip()
+
+
 def test_pause_resume_priority(fleet):
     fleet.start(1, "--slots", 1)
     job = fleet.submit("probe", "--tasks", 3, "--task-ms", 50, "--paused")
