@@ -56,8 +56,8 @@ void watch_remove(struct watches *watches, struct watcher *watcher);
 /* Removes watches whose lease is over, one a call; NULL: no more. The result's peer is valid until
  * the next call on the table. */
 struct watcher *watch_expired(struct watches *watches, uint32_t *at, int64_t now_ms);
-/* The job has ended, and will soon be no longer among those whose versions are heard: who watches it
- * gets its final state with the next update instead of the next refresh. */
+/* The job has ended, and will soon be no longer among those whose versions are heard: who watches
+ * it gets its final state with the next update instead of the next refresh. */
 void watch_ended(struct watches *watches, const char *job);
 /* Whether the topic should be read now, given the job's version as last heard (0: unknown). */
 bool watch_wants(const struct topic *topic, uint64_t version, int64_t now_ms);

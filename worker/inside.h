@@ -76,6 +76,7 @@ struct worker {
     struct task *task[TASKS_MAX]; /* the first tasks_count */
     uint32_t tasks_count;
     uint64_t last_key, tasks_done, tasks_failed;
+    uint32_t device_failures; /* in a row */
 
     struct lease_table leases;
     struct lease_work work;

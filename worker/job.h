@@ -47,7 +47,7 @@ enum job_stop {
 /* What an attempt has found out about the worker's device. */
 enum job_device {
     JOB_DEVICE_FINE = 0,
-    JOB_DEVICE_FAILED,   /* this attempt failed by it */
+    JOB_DEVICE_FAILED,   /* this attempt failed by it; three in a row count as poisoned */
     JOB_DEVICE_POISONED, /* nothing will run on it until the process is started again */
 };
 

@@ -56,4 +56,8 @@ _Static_assert(2 * (SLOTS_MAX + SLOTS_INTERACTIVE_MAX) <= TASKS_MAX,
 /* Outputs that are looked at: those of the newest tasks. */
 #define DISKS_MAX 8
 
+/* Failures of the device in a row, after which the worker leaves: one may be chance, and the tasks
+ * that it fails are not charged and come back at once. */
+#define DEVICE_FAILURES_MAX 3
+
 #endif

@@ -157,9 +157,19 @@ static void start_held(struct worker *w)
         if (w->task[i]->state == TASK_HELD && !w->task[i]->handed_back) start(w, w->task[i]);
 }
 
+/* What this attempt tells of the device; true: the worker must go. Its failures are not charged to
+ * tasks, which come back at once, so a device that fails each of them must not go on. */
+static bool device_is_done(struct worker *w, const struct task *task)
+{
+    if (!task->rc) w->device_failures = 0;
+    if (!task->rc || task->result.device == JOB_DEVICE_FINE) return false;
+    return task->result.device == JOB_DEVICE_POISONED ||
+           ++w->device_failures >= DEVICE_FAILURES_MAX;
+}
+
 static void ended(struct worker *w, struct task *task)
 {
-    const bool poisoned = task->rc && task->result.device == JOB_DEVICE_POISONED;
+    const bool poisoned = device_is_done(w, task);
     task_join(task);
     if (!task->handed_back)
         report_task(w, task);

@@ -89,6 +89,26 @@ def test_poisoned_device_ends_its_worker_and_its_tasks_go_on_elsewhere(fleet):
     assert events(fleet, job).count("task.lost") == 0, "leases were handed back, not lost"
 
 
+def test_device_that_fails_each_task_is_left(fleet):
+    fleet.start(1, "--slots", 3)
+    job = fleet.submit(
+        "probe",
+        "--tasks",
+        3,
+        "--task-ms",
+        2000,
+        "--fault",
+        "device",
+        "--fault-every",
+        1,
+        "--attempts",
+        1,
+    )
+    assert fleet.workers[0].wait() == 5
+    fleet.start_worker()
+    assert fleet.wait_job(job)["state"] == "done"
+
+
 def test_poisonous_task_dies_after_three_workers(fleet):
     fleet.start()
     job = fleet.submit(
