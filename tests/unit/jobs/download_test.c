@@ -458,53 +458,6 @@ TEST(download, stops_midway_and_leaves_nothing)
     fixture_deinit(&fixture);
 }
 
-static void plan_list(struct fixture *fixture, uint32_t rows)
-{
-    buf_text(&fixture->list, "t,url\n");
-    for (uint32_t i = 0; i < rows; i++)
-        buf_printf(&fixture->list, "%s%u,http://h/%u\n", i % 7 == 3 ? "\n" : "", i, i);
-    ready(fixture);
-}
-
-TEST(plan, cuts_rows_into_shards_and_goes_on_where_it_was)
-{
-    UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    struct job_host *host = &fixture.harness.host;
-    plan_list(&fixture, 6004);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_PLAN, NULL), &fixture.harness.err);
-    EXPECT_EQ(host->tasks_count, 601);
-    EXPECT(host->adds >= 3);
-    EXPECT_EQ(host->progress.stage[0].finished, 6004);
-    uint64_t offset = strlen("t,url\n");
-    for (uint32_t i = 0; i < 601; i++) {
-        char name[16];
-        const struct harness_task *task = &host->tasks[i];
-        Vlmq__Jobs__DownloadShard *shard =
-            vlmq__jobs__download_shard__unpack(NULL, task->bytes, task->payload);
-        (void)snprintf(name, sizeof name, "%05u", i);
-        EXPECT_TEXT(task->name, name);
-        EXPECT_EQ(shard->row, i * 10);
-        EXPECT_EQ(shard->rows, i < 600 ? 10 : 4);
-        EXPECT_EQ(task->items, shard->rows);
-        EXPECT_EQ(shard->offset, offset);
-        offset += shard->bytes;
-        vlmq__jobs__download_shard__free_unpacked(shard, NULL);
-    }
-    EXPECT_EQ(offset, fixture.list.len);
-    /* The planner dies after 300 tasks; the next one adds the same others. */
-    struct harness_task *before = mem_new(601 * sizeof *before);
-    memcpy(before, host->tasks, 601 * sizeof *before);
-    host->tasks_count = 300;
-    fixture.harness.added = 300;
-    EXPECT_OK(harness_run(&fixture.harness, JOB_PLAN, NULL), &fixture.harness.err);
-    EXPECT_EQ(host->tasks_count, 601);
-    EXPECT_MEM(before, host->tasks, 601 * sizeof *before);
-    mem_free(before);
-    fixture_deinit(&fixture);
-}
-
 TEST(plan, keeps_the_rows_of_a_compressed_list_in_the_output)
 {
     UNUSED_STATE;
@@ -541,25 +494,6 @@ TEST(plan, keeps_the_rows_of_a_compressed_list_in_the_output)
     fixture.harness.dead = 0;
     EXPECT_OK(harness_run(&fixture.harness, JOB_CLOSE, NULL), &fixture.harness.err);
     EXPECT(!output_has(&fixture, "_vlmq/rows"));
-    fixture_deinit(&fixture);
-}
-
-TEST(plan, refuses_a_bad_list_before_the_output_is_taken)
-{
-    UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    static const char *const lists[] = {"", "\n\n", "url\n", "link\nhttp://h/\n"};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        buf_clear(&fixture.list);
-        buf_text(&fixture.list, lists[i]);
-        ready(&fixture);
-        EXPECT_EQ(harness_run(&fixture.harness, JOB_PLAN, NULL), ERR_INVALID);
-    }
-    EXPECT_EQ(unlink(fixture.input), 0);
-    EXPECT_EQ(harness_run(&fixture.harness, JOB_PLAN, NULL), ERR_NOT_FOUND);
-    EXPECT_EQ(fixture.harness.host.tasks_count, 0);
-    EXPECT(!output_has(&fixture, ""));
     fixture_deinit(&fixture);
 }
 
@@ -725,9 +659,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(check, names_the_option_that_is_wrong),
-        RUN(plan, cuts_rows_into_shards_and_goes_on_where_it_was),
         RUN(plan, keeps_the_rows_of_a_compressed_list_in_the_output),
-        RUN(plan, refuses_a_bad_list_before_the_output_is_taken),
         RUN(download, turns_a_list_into_shards_a_manifest_and_a_report),
         RUN(download, gives_every_row_a_typed_end),
         RUN(download, makes_the_same_bytes_whatever_the_order_of_arrival),

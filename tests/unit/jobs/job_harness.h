@@ -15,8 +15,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HARNESS_TASKS_MAX 4096
+#define HARNESS_DIED      9
 
 struct harness_task {
     char name[TASK_NAME_BYTES];
@@ -29,6 +31,7 @@ struct job_host {
     atomic_int stop;              /* enum job_stop */
     int64_t stop_at_items;        /* >= 0: cancelled when that many are finished */
     int64_t told;                 /* calls of job_progress_set */
+    int64_t dies_at;              /* > 0: the process ends in that call */
     struct job_progress progress; /* the last one */
     struct harness_task *tasks;
     uint32_t tasks_count, tasks_max, adds;
@@ -44,6 +47,7 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
     struct job_host *host = env->host;
     host->progress = *progress;
     host->told++;
+    if (host->told == host->dies_at) _exit(HARNESS_DIED);
     if (host->stop_at_items >= 0 && progress->items >= host->stop_at_items)
         atomic_store(&host->stop, JOB_STOP_CANCELLED);
 }

@@ -83,12 +83,15 @@ static int pass(struct list_records *records, size_t bytes, struct err *err)
     return records->copy ? store_file_write(records->copy, data, bytes, err) : 0;
 }
 
-/* A byte order mark is no part of the first record. */
-static int skip_mark(struct list_records *records, struct err *err)
+/* Gets at least so many bytes into the chunk, fewer only at the end. */
+static int gather(struct list_records *records, size_t bytes, struct err *err)
 {
-    static const char mark[3] = {'\xef', '\xbb', '\xbf'};
     size_t got = 1;
-    while (records->len < sizeof mark && got && records->left) {
+    if (records->len - records->pos >= bytes) return 0;
+    memmove(records->chunk, records->chunk + records->pos, records->len - records->pos);
+    records->len -= records->pos;
+    records->pos = 0;
+    while (records->len < bytes && got && records->left) {
         const size_t room = CHUNK_BYTES - records->len;
         const size_t want = records->left < room ? (size_t)records->left : room;
         const int rc =
@@ -97,8 +100,49 @@ static int skip_mark(struct list_records *records, struct err *err)
         records->len += got;
         records->left -= got;
     }
+    return 0;
+}
+
+/* A byte order mark is no part of the first record. */
+static int skip_mark(struct list_records *records, struct err *err)
+{
+    static const char mark[3] = {'\xef', '\xbb', '\xbf'};
+    if (records->offset) return 0;
+    const int rc = gather(records, sizeof mark, err);
+    if (rc) return rc;
     if (records->len < sizeof mark || memcmp(records->chunk, mark, sizeof mark) != 0) return 0;
     return pass(records, sizeof mark, err);
+}
+
+uint64_t list_records_offset(const struct list_records *records)
+{
+    return records->offset;
+}
+
+/* The bytes of an empty line at the start of data, which ends with the list if it is shorter than
+ * two; 0: a record begins here. */
+static size_t empty_line(const char *data, size_t bytes)
+{
+    if (data[0] == '\n') return 1;
+    if (data[0] != '\r') return 0;
+    if (bytes == 1) return 1;
+    return data[1] == '\n' ? 2 : 0;
+}
+
+int list_records_peek(struct list_records *records, bool *found, struct err *err)
+{
+    *found = false;
+    int rc = skip_mark(records, err);
+    while (!rc) {
+        rc = gather(records, 2, err);
+        const size_t left = records->len - records->pos;
+        if (rc || left == 0) break;
+        const size_t empty = empty_line(records->chunk + records->pos, left);
+        *found = empty == 0;
+        if (*found) break;
+        rc = pass(records, empty, err);
+    }
+    return rc;
 }
 
 static enum csv_state csv_next(enum csv_state state, char c)
@@ -172,6 +216,7 @@ static bool give(struct list_records *records, struct list_record *record)
     const bool too_long = records->too_long || bytes > LIST_RECORD_BYTES_MAX;
     *record = (struct list_record){.data = too_long ? "" : data,
                                    .bytes = too_long ? 0 : bytes,
+                                   .whole_bytes = too_long ? 0 : records->text.len,
                                    .too_long = too_long,
                                    .unterminated = unterminated,
                                    .end = records->offset};
@@ -182,16 +227,14 @@ int list_records_next(struct list_records *records, struct list_record *record, 
                       struct err *err)
 {
     *found = false;
-    if (records->offset == 0) {
-        const int rc = skip_mark(records, err);
-        if (rc) return rc;
-    }
+    int rc = skip_mark(records, err);
+    if (rc) return rc;
     while (!*found) {
         buf_clear(&records->text);
         records->too_long = false;
         bool ended = false, any = false;
         while (!ended) {
-            int rc = fill(records, err);
+            rc = fill(records, err);
             if (rc) return rc;
             if (records->pos == records->len) break;
             any = true;

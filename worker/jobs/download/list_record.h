@@ -30,9 +30,10 @@ enum list_format { /* the numbers of vlmq.jobs.DownloadFormat, without auto */
 struct list_record {
     const char *data; /* without the line end; until the next call */
     size_t bytes;
-    bool too_long;     /* data is empty */
-    bool unterminated; /* csv: a quote is open at the end of the list */
-    uint64_t end;      /* offset behind the record and its line end */
+    size_t whole_bytes; /* with the line end, which stands behind data */
+    bool too_long;      /* data is empty */
+    bool unterminated;  /* csv: a quote is open at the end of the list */
+    uint64_t end;       /* offset behind the record and its line end */
 };
 
 struct list_records;
@@ -45,6 +46,10 @@ void list_records_free(struct list_records *records); /* accepts NULL */
 /* Every byte that list_records_next passes from now on, line ends and empty lines too, is added to
  * hash and written to copy (either may be NULL). */
 void list_records_tap(struct list_records *records, struct hash *hash, struct store_file *copy);
+/* Passes over empty lines; *found tells whether a record follows, without taking it. */
+CHECKED int list_records_peek(struct list_records *records, bool *found, struct err *err);
+/* Where the next byte stands in the list. */
+uint64_t list_records_offset(const struct list_records *records);
 /* *found false: the end, and only record->end is set. */
 CHECKED int list_records_next(struct list_records *records, struct list_record *record, bool *found,
                               struct err *err);

@@ -17,7 +17,8 @@
 #include <stdint.h>
 
 /* Where the planner puts the rows of a compressed list. */
-#define LIST_SLICE_FOLDER     "_vlmq/rows"
+#define LIST_SLICE_PARENT     "_vlmq"
+#define LIST_SLICE_FOLDER     LIST_SLICE_PARENT "/rows"
 #define LIST_SLICE_NAME_BYTES 64
 
 struct list_slice;

@@ -21,8 +21,10 @@ struct list_source {
     int fd;              /* -1: an object */
     struct store *store; /* not owned */
     char name[NAME_BYTES];
-    int64_t offset;    /* of the next byte to read, in the file or object */
-    struct hash *hash; /* not owned; NULL: none */
+    int64_t offset;                          /* of the next byte to read, in the file or object */
+    struct hash *hash;                       /* not owned; NULL: none */
+    int (*look)(void *ctx, struct err *err); /* NULL: nobody watches */
+    void *look_ctx;
     bool compressed, inflating, raw_ended;
     bool in_member; /* a gzip member has begun and not ended */
     z_stream zip;
@@ -55,11 +57,17 @@ static int read_raw(struct list_source *source, void *dst, size_t bytes, size_t 
     return 0;
 }
 
+static int look_up(const struct list_source *source, struct err *err)
+{
+    return source->look ? source->look(source->look_ctx, err) : 0;
+}
+
 static int fill_raw(struct list_source *source, struct err *err)
 {
     if (source->raw_pos < source->raw_len || source->raw_ended) return 0;
     source->raw_pos = source->raw_len = 0;
-    int rc = read_raw(source, source->raw, RAW_BYTES, &source->raw_len, err);
+    int rc = look_up(source, err);
+    if (!rc) rc = read_raw(source, source->raw, RAW_BYTES, &source->raw_len, err);
     if (!rc && source->raw_len == 0) source->raw_ended = true;
     return rc;
 }
@@ -141,6 +149,13 @@ void list_source_hash(struct list_source *source, struct hash *hash)
     hash_add(hash, source->raw + source->raw_pos, source->raw_len - source->raw_pos);
 }
 
+void list_source_watch(struct list_source *source, int (*look)(void *ctx, struct err *err),
+                       void *ctx)
+{
+    source->look = look;
+    source->look_ctx = ctx;
+}
+
 static int broken(const struct list_source *source, const char *what, struct err *err)
 {
     return err_set(err, ERR_INVALID, "the list %s %s", source->name, what);
@@ -209,8 +224,10 @@ int list_source_read(struct list_source *source, void *dst, size_t bytes, size_t
                      struct err *err)
 {
     CHECK(bytes > 0);
+    int rc = look_up(source, err);
+    if (rc) return rc;
     if (source->compressed) return read_compressed(source, dst, bytes, got, err);
-    int rc = fill_raw(source, err);
+    rc = fill_raw(source, err);
     if (rc) return rc;
     const size_t left = source->raw_len - source->raw_pos;
     *got = left < bytes ? left : bytes;

@@ -25,6 +25,10 @@ void list_source_close(struct list_source *source); /* accepts NULL */
 bool list_source_is_compressed(const struct list_source *source);
 /* Adds the bytes as they stand in the file, before decompression, to hash from now on. */
 void list_source_hash(struct list_source *source, struct hash *hash);
+/* Calls look before every piece that is read from now on, of the file and of what is decompressed
+ * from it; a code that is not 0 ends the reading with that code. */
+void list_source_watch(struct list_source *source, int (*look)(void *ctx, struct err *err),
+                       void *ctx);
 /* Up to bytes; *got 0 is the end. Compressed data that is broken or cut short is ERR_INVALID. */
 CHECKED int list_source_read(struct list_source *source, void *dst, size_t bytes, size_t *got,
                              struct err *err);

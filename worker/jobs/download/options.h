@@ -6,6 +6,7 @@
 
 #include "common/base/err.h"
 #include "common/base/mem.h"
+#include "worker/jobs/download/limits.h"
 #include "worker/jobs/download/list_row.h"
 #include "worker/pipe/fetch.h"
 #include "worker/pipe/fit.h"
@@ -15,10 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* A shard of a million rows is 100 GB at the usual size; more is a mistake. */
-#define DOWNLOAD_SHARD_ROWS_MAX 1000000
-#define DOWNLOAD_THREADS_MAX    256
 
 struct download_options {
     const char *input;  /* a path */

@@ -226,9 +226,8 @@ static void add_base64(struct buf *out, const struct buf *data)
         if (left > 2) word |= (uint8_t)data->data[i + 2];
         buf_byte(out, digits[word >> 18]);
         buf_byte(out, digits[word >> 12 & 63]);
-        const char pad = '=';
-        buf_byte(out, left > 1 ? digits[word >> 6 & 63] : pad);
-        buf_byte(out, left > 2 ? digits[word & 63] : pad);
+        buf_byte(out, (char)(left > 1 ? digits[word >> 6 & 63] : '='));
+        buf_byte(out, (char)(left > 2 ? digits[word & 63] : '='));
     }
 }
 
