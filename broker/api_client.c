@@ -255,7 +255,7 @@ static void answer_list(struct broker *b, struct request *r)
     const Vlmq__List *list = BODY(Vlmq__List, r);
     Vlmq__ListAnswer answer;
     vlmq__list_answer__init(&answer);
-    answer.jobs = arena_new(&b->turn.arena, sizeof(*answer.jobs) * (r->count + 1));
+    answer.jobs = arena_new(&b->turn.arena, sizeof(Vlmq__Job *) * (r->count + 1));
     for (uint32_t i = 0; i < r->count; i++) {
         const struct state_call *call = call_of(b, r, i);
         if (list_wants(list, call)) answer.jobs[answer.n_jobs++] = call->job;
@@ -393,6 +393,7 @@ static bool plan_control(struct broker *b, struct request *r)
     if (turn_room(b) < 3) return false;
     if (r->step == 2) {
         turn_call(b, STATE_UNINDEX, control->job)->in.unindex.purged = true;
+        (void)turn_call(b, STATE_LOOK, control->job); /* somebody may have submitted it anew */
         return true;
     }
     if (op == STATE_RETRY && r->step == 0) {
@@ -427,6 +428,8 @@ static void finish_purge(struct broker *b, struct request *r, const struct state
         api_error(b, r, &call->err);
         return;
     }
+    struct job *anew = jobs_find(&b->jobs, BODY(Vlmq__Control, r)->job);
+    if (anew) anew->index_at_ms = b->turn.now_ms;
     Vlmq__Job gone;
     vlmq__job__init(&gone);
     gone.id = BODY(Vlmq__Control, r)->job;

@@ -133,15 +133,20 @@ static void finish_renew(struct broker *b, struct request *r)
     Vlmq__RenewAnswer answer;
     vlmq__renew_answer__init(&answer);
     Vlmq__RenewResult *result = arena_new(&b->turn.arena, sizeof *result * r->count);
-    answer.results = arena_new(&b->turn.arena, sizeof(*answer.results) * r->count);
+    answer.results = arena_new(&b->turn.arena, sizeof(Vlmq__RenewResult *) * r->count);
     answer.n_results = r->count;
     answer.drain = r->peer->drain;
     for (uint32_t i = 0; i < r->count; i++) {
         enum err_code code = call_of(b, r, i)->err.code;
         if (code == ERR_NOT_FOUND) code = ERR_STALE; /* its job was purged */
-        if (code != ERR_OK && code != ERR_STALE && code != ERR_CANCELLED) {
+        if (code == ERR_UNAVAILABLE || code == ERR_TIMEOUT) {
+            /* The link sends the whole message again. */
             api_error(b, r, &call_of(b, r, i)->err);
             return;
+        }
+        if (code != ERR_OK && code != ERR_STALE && code != ERR_CANCELLED) {
+            log_warn("renew.refused", "worker=%s job=%s msg=%s", BODY(Vlmq__Renew, r)->worker,
+                     call_of(b, r, i)->job_id, log_quote(call_of(b, r, i)->err.msg));
         }
         vlmq__renew_result__init(&result[i]);
         result[i].code = (Vlmq__Code)code;

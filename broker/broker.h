@@ -51,6 +51,7 @@ enum care_tag {
     CARE_LOOK,
     CARE_REAP,
     CARE_UNINDEX,
+    CARE_UNINDEXED,
     CARE_PURGED,
     CARE_AFTER,
     CARE_RELEASE,

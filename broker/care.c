@@ -90,8 +90,16 @@ static bool may_reap(const struct broker *b, const struct job *job)
 
 static void plan_reap(struct broker *b, const char *id, uint32_t leased)
 {
-    (void)care_call(b, CARE_REAP, STATE_REAP, id, id);
+    struct state_call *call = care_call(b, CARE_REAP, STATE_REAP, id, id);
+    call->in.reap.until_ms = broker_redis_now(b) + CLOCK_JUMP_MS;
     b->turn.duty[b->turn.duties_count - 1].before = leased;
+}
+
+/* The job is looked at after it has left: revived or submitted anew meanwhile, it comes back. */
+static void plan_unindex(struct broker *b, const char *id, bool purged)
+{
+    care_call(b, CARE_UNINDEX, STATE_UNINDEX, id, id)->in.unindex.purged = purged;
+    (void)care_call(b, CARE_UNINDEXED, STATE_LOOK, id, id);
 }
 
 /* At most five calls. */
@@ -102,7 +110,7 @@ static void plan_job(struct broker *b, struct job *job)
     job->touch = false;
     if (job_state_ended(job->state)) {
         if (job->unindex) {
-            care_call(b, CARE_UNINDEX, STATE_UNINDEX, job->id, job->id)->in.unindex.purged = false;
+            plan_unindex(b, job->id, false);
         } else if (!job->show || !b->watches.all_count) {
             jobs_drop(&b->jobs, job);
         }
@@ -119,7 +127,7 @@ static void plan_job(struct broker *b, struct job *job)
     chain_plan(b, job);
 }
 
-#define JOB_CALLS_MAX 6 /* of plan_job and chain_plan together */
+#define JOB_CALLS_MAX 7 /* of plan_job and chain_plan together */
 
 static void plan_jobs(struct broker *b)
 {
@@ -160,8 +168,10 @@ void care_follow(struct broker *b)
             break;
         case CARE_UNINDEX:
         case CARE_PURGED:
-            care_call(b, CARE_NONE, STATE_UNINDEX, id, id)->in.unindex.purged =
-                t->follow_tag[i] == CARE_PURGED;
+            plan_unindex(b, id, t->follow_tag[i] == CARE_PURGED);
+            break;
+        case CARE_UNINDEXED:
+            (void)care_call(b, CARE_NONE, STATE_INDEX, id, NULL);
             break;
         default:
             (void)care_call(b, t->follow_tag[i], STATE_LOOK, id, id);
@@ -283,6 +293,13 @@ static void finish_unindex(struct broker *b, const struct duty *duty, const stru
     soon(b);
 }
 
+static void finish_unindexed(struct broker *b, const struct duty *duty,
+                             const struct state_call *call)
+{
+    if (call->err.code || job_state_ended(call->job->state)) return;
+    follow(b, CARE_UNINDEXED, duty->job);
+}
+
 void care_finish(struct broker *b)
 {
     struct turn *t = &b->turn;
@@ -305,6 +322,9 @@ void care_finish(struct broker *b)
             break;
         case CARE_UNINDEX:
             finish_unindex(b, duty, call);
+            break;
+        case CARE_UNINDEXED:
+            finish_unindexed(b, duty, call);
             break;
         case CARE_AFTER:
         case CARE_RELEASE:
@@ -336,6 +356,8 @@ void care_restart(struct broker *b)
         if (!job->used) continue;
         job->look = job->rebound = true;
         job->grace = job->tasks_leased > 0;
+        job->index_at_ms = now; /* what was under way may not have got there */
+        job->show = b->watches.all_count > 0;
         job->source_version = 0;
     }
 }

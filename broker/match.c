@@ -460,7 +460,7 @@ void match_finish(struct broker *b)
         for (uint32_t k = i; k < t->offers_count; k++) {
             if (t->offer[k].peer == peer) room += t->call[t->offer[k].call].out.take.count;
         }
-        answer.grants = arena_new(&t->arena, sizeof(*answer.grants) * (room + 1));
+        answer.grants = arena_new(&t->arena, sizeof(Vlmq__Grant *) * (room + 1));
         for (uint32_t k = i; k < t->offers_count; k++) {
             if (t->offer[k].peer != peer) continue;
             collect(b, &t->offer[k], &answer);

@@ -146,6 +146,7 @@ static void give(struct policy *p, uint32_t job, uint32_t take)
         t->credits--;
     }
     t->idle = false;
+    if (j->idle_only) t->credits = t->credits_interactive = 0; /* it has the worker for itself */
     j->ready--;
     p->owner[j->owner].leased++;
     p->owner[j->owner].recent += 1;
@@ -156,6 +157,19 @@ static void give(struct policy *p, uint32_t job, uint32_t take)
         }
     }
     p->grant[p->grants_count++] = (struct policy_grant){.take = take, .job = job, .count = 1};
+}
+
+/* No worker is idle: in a busy fleet none ever would be. One that fits gets no more batch work from
+ * here on, so that it becomes idle; the choice is the same every time, and at every broker. */
+static void keep_free(struct policy *p, uint32_t job)
+{
+    struct policy_take *chosen = NULL;
+    for (uint32_t i = 0; i < p->takes_count; i++) {
+        struct policy_take *take = &p->take[i];
+        if (take->idle || fit_of(p, job, i) == FIT_NO) continue;
+        if (!chosen || strcmp(take->worker->id, chosen->worker->id) < 0) chosen = take;
+    }
+    if (chosen) chosen->credits = 0;
 }
 
 void policy_match(struct policy *p, int64_t now_ms)
@@ -176,6 +190,7 @@ void policy_match(struct policy *p, int64_t now_ms)
         const uint32_t take = best_take(p, job, &fit);
         if (take == UINT32_MAX || (fit == FIT_COLD && waits_for_warm(p, &p->job[job], now_ms))) {
             p->out[job] = true;
+            if (take == UINT32_MAX && p->job[job].idle_only) keep_free(p, job);
             continue;
         }
         give(p, job, take);

@@ -5,7 +5,8 @@
  * device, free memory, labels) and has a credit for it: one with the job's model loaded if there
  * is one, else, if such a worker is only busy, after the job has waited WARM_WAIT_MS; among
  * equals the one with most credits, so that work spreads, then the one that has waited longest.
- * Interactive jobs may use both kinds of credits, batch jobs only the common ones. */
+ * Interactive jobs may use both kinds of credits, batch jobs only the common ones. While a job
+ * waits for an idle worker, one that fits is given nothing of the jobs after it. */
 #ifndef BROKER_POLICY_H
 #define BROKER_POLICY_H
 

@@ -153,7 +153,11 @@ static void finish_topic(struct broker *b, const struct push_read *read)
 static void finish_all(struct broker *b, const struct push_read *read)
 {
     const struct state_call *call = &b->turn.call[read->call];
-    if (call->err.code) return;
+    if (call->err.code) {
+        struct job *job = jobs_find(&b->jobs, read->job);
+        if (job && call->err.code != ERR_NOT_FOUND) job->show = true;
+        return;
+    }
     const bool final = job_state_ended(call->job->state);
     for (uint32_t i = 0; i < b->watches.watchers_high; i++) {
         struct watcher *w = &b->watches.watcher[i];

@@ -115,6 +115,7 @@ static int read_info(struct state *state, struct err *err)
     const char *info[] = {"INFO"};
     int rc = command(&reply, state, 1, info, err);
     if (rc) return rc;
+    CHECK(reply != NULL);
     if (reply->type == REDIS_REPLY_STRING) {
         server_info_read(&state->server, reply->str, reply->len);
     } else {
@@ -360,6 +361,7 @@ static int read_time(int64_t *now_ms, struct state *state, struct err *err)
     const char *time[] = {"TIME"};
     int rc = command(&reply, state, 1, time, err);
     if (rc) return rc;
+    CHECK(reply != NULL);
     int64_t seconds = 0, micros = 0;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING ||

@@ -10,12 +10,14 @@
 
 static int corrupt(struct err *err, const char *what)
 {
-    return err_set(err, ERR_CORRUPT, "the reply of Redis has no proper %s", what);
+    (void)err_set(err, ERR_CORRUPT, "the reply of Redis has no proper %s", what);
+    return ERR_CORRUPT;
 }
 
 static int full(struct err *err)
 {
-    return err_set(err, ERR_LIMIT, "the reply of Redis does not fit in memory");
+    (void)err_set(err, ERR_LIMIT, "the reply of Redis does not fit in memory");
+    return ERR_LIMIT;
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -180,6 +182,7 @@ static int read_job(Vlmq__Job **out, const struct reply *reply, struct arena *ar
 static int read_get(struct state_call *call, const struct reply *rows, struct arena *arena)
 {
     struct err *err = &call->err;
+    if (!call->job) return corrupt(err, "job");
     if (!is_array(rows, 2) || rows->item[1].type != REPLY_ARRAY || rows->item[1].count % 2) {
         return corrupt(err, "spec");
     }
@@ -187,7 +190,7 @@ static int read_get(struct state_call *call, const struct reply *rows, struct ar
     const struct reply *counters = &rows->item[1];
     const size_t count = counters->count / 2;
     if (count > COUNTERS_MAX) return corrupt(err, "counters");
-    call->job->counters = arena_try(arena, count * sizeof *call->job->counters);
+    call->job->counters = arena_try(arena, count * sizeof(Vlmq__Counter *));
     Vlmq__Counter *counter = arena_try(arena, count * sizeof *counter);
     if (!call->job->counters || !counter) return full(err);
     for (size_t i = 0; i < count; i++) {
@@ -281,7 +284,7 @@ static int read_tasks(struct state_call *call, const struct reply *rows, struct 
     char *page = NULL;
     const struct reply *list = NULL;
     if (read_page(&page, &list, rows, &call->err)) return ERR_CORRUPT;
-    Vlmq__Task **pointer = arena_try(arena, list->count * sizeof *pointer);
+    Vlmq__Task **pointer = arena_try(arena, list->count * sizeof(Vlmq__Task *));
     Vlmq__Task *task = arena_try(arena, list->count * sizeof *task);
     if (!pointer || !task) return full(&call->err);
     for (size_t i = 0; i < list->count; i++) {
@@ -344,7 +347,7 @@ static int read_event(Vlmq__Event *event, const struct reply *row, struct err *e
 
 static int read_events(struct state_call *call, const struct reply *rows, struct arena *arena)
 {
-    Vlmq__Event **pointer = arena_try(arena, rows->count * sizeof *pointer);
+    Vlmq__Event **pointer = arena_try(arena, rows->count * sizeof(Vlmq__Event *));
     Vlmq__Event *event = arena_try(arena, rows->count * sizeof *event);
     const char *asked = call->in.events.after ? call->in.events.after : "";
     const char *after = arena_text(arena, asked, strlen(asked));
@@ -407,7 +410,7 @@ static int read_ids(struct state_call *call, const struct reply *rows, struct ar
 
 static int read_workers(struct state_call *call, const struct reply *rows, struct arena *arena)
 {
-    Vlmq__WorkerInfo **worker = arena_try(arena, rows->count * sizeof *worker);
+    Vlmq__WorkerInfo **worker = arena_try(arena, rows->count * sizeof(Vlmq__WorkerInfo *));
     if (!worker) return full(&call->err);
     for (size_t i = 0; i < rows->count; i++) {
         const struct reply *row = &rows->item[i];

@@ -128,7 +128,7 @@ static int add_entry(struct args *args, Vlmq__Phase phase, const char *name, con
     if (items < 0 || items > ITEMS_MAX_EACH) {
         return err_set(err, ERR_INVALID, "task %s has %" PRId64 " items", name, items);
     }
-    const size_t name_bytes = strlen(name);
+    const size_t name_bytes = strnlen(name, TASK_NAME_BYTES); /* check_name bounds it */
     uint8_t *entry = arena_try(args->arena, 2 + name_bytes + bytes);
     if (!entry) {
         args->failed = true;
@@ -377,6 +377,13 @@ static int encode_cancel(struct args *args, const struct state_call *call, struc
     return 0;
 }
 
+static int encode_reap(struct args *args, const struct state_call *call, struct err *err)
+{
+    (void)err;
+    args_i64(args, call->in.reap.until_ms);
+    return 0;
+}
+
 static int encode_retry(struct args *args, const struct state_call *call, struct err *err)
 {
     (void)err;
@@ -513,7 +520,7 @@ static const struct {
     [STATE_DONE] = {"done", false, encode_done},
     [STATE_FAIL] = {"fail", false, encode_fail},
     [STATE_YIELD] = {"yield", false, encode_yield},
-    [STATE_REAP] = {"reap", false, encode_nothing},
+    [STATE_REAP] = {"reap", false, encode_reap},
     [STATE_GRACE] = {"grace", false, encode_nothing},
     [STATE_PAUSE] = {"pause", false, encode_nothing},
     [STATE_RESUME] = {"resume", false, encode_nothing},

@@ -52,7 +52,7 @@ enum state_op {
     STATE_DONE,     /* done.* */
     STATE_FAIL,     /* fail.* */
     STATE_YIELD,    /* attempt (+ cursor) + reason */
-    STATE_REAP,     /* ends leases and backoffs that are due, at most 256; count: how many */
+    STATE_REAP,     /* reap.*: ends leases and backoffs that are due, at most 256; count: of them */
     STATE_GRACE,    /* moves all lease deadlines of the job to now + a lease length */
     STATE_PAUSE,    /* job id */
     STATE_RESUME,   /* job id */
@@ -134,6 +134,10 @@ struct state_call {
         struct {
             const Vlmq__Yield *yield;
         } yield;
+        struct {
+            int64_t until_ms; /* Redis' time that the caller believes in: what is due later is left
+                                 alone, should that clock have jumped; 0: it has no opinion */
+        } reap;
         struct {
             const char *reason;
         } cancel;

@@ -293,6 +293,25 @@ TEST(task, gets_its_lease_anew_by_grace)
     fixture_close(&f);
 }
 
+/* Redis' clock has jumped an hour ahead of what the broker knows. */
+TEST(task, keeps_its_lease_when_redis_clock_jumps_ahead_of_the_brokers)
+{
+    UNUSED_STATE;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    planned(&f, "j", 2);
+    struct held held[2];
+    EXPECT_EQ(take_as(&f, "j", held, 2, "w", false), 2);
+    free(redis_server_cli(&f.server, "ZADD 'vlmq:{j}:due' XX 1 2"));
+    free(redis_server_cli(&f.server, "ZADD 'vlmq:{j}:due' XX 100000 1"));
+    f.call = (struct state_call){.op = STATE_REAP, .job_id = "j", .in.reap.until_ms = 5000};
+    EXPECT_EQ(commit(&f), ERR_OK);
+    EXPECT_EQ(f.call.count, 1);
+    EXPECT_EQ(renew(&f, "j", &held[0]), ERR_OK);
+    EXPECT_EQ(renew(&f, "j", &held[1]), ERR_STALE);
+    fixture_close(&f);
+}
+
 TEST(task, with_a_deadline_beyond_reason_is_pulled_in)
 {
     UNUSED_STATE;
@@ -360,6 +379,7 @@ int main(void)
         RUN(task, that_kills_its_workers_runs_alone_and_then_is_dead),
         RUN(task, that_was_never_begun_is_not_charged_at_first),
         RUN(task, gets_its_lease_anew_by_grace),
+        RUN(task, keeps_its_lease_when_redis_clock_jumps_ahead_of_the_brokers),
         RUN(task, with_a_deadline_beyond_reason_is_pulled_in),
         RUN(task, reap_ends_a_bounded_number),
         RUN(task, with_bad_input_is_refused_before_it_is_sent),

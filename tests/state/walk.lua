@@ -5,7 +5,7 @@ local prefix = string.sub(KEYS[1], 1, -4)
 local CHUNK, FIN = 256, 25
 local packed = redis.call('HGET', KEYS[1], 'n')
 if not packed then return 'no job' end
-local NUMBERS = { -- JOB_NUMBERS of the library
+local NUMBERS = { -- numbers_list of the library
     'state', 'paused', 'priority', 'submitted', 'started', 'ended', 'version', 'total', 'next',
     'leased', 'waiting', 'done', 'dead', 'cancelled', 'items_total', 'items', 'items_ok', 'bytes',
     'plans', 'plans_dead',

@@ -6,10 +6,10 @@
 --   index >= job.next, no record    ready, never taken (cancelled in a cancelled job)
 --   a record in `live`              leased, waiting, ready again, dead or cancelled
 --   a record in `fin:<chunk>`       done
--- A live record: s state, p phase, a attempts, f failures, l losses, u leases lost before their
--- first renewal, lease, w worker, st renewed, added tasks added, items ok bytes: its progress in
--- the job's sums, pb packed progress, code and why of the last failure, ll and lo: the last lease
--- that ended and how, cu and ta: it has a cursor, a log tail.
+-- A live record: s state, p phase, n name, a attempts, f failures, l losses, u leases lost before
+-- their first renewal, lease, w worker, st renewed, added tasks added, items ok bytes: its progress
+-- in the sums of the job, pb packed progress, code and why of the last failure, ll and lo: the
+-- last lease that ended and how, cu and ta: it has a cursor, a log tail.
 
 local FIN_FORMAT = '<BI2BBI4c16' -- state, attempts, failures, losses, lease prefix, digest prefix
 local FIN_BYTES = 25
@@ -94,11 +94,11 @@ local function live_put(job, index, rec)
     redis.call('HSET', key(job, 'live'), index, cmsgpack.pack(rec))
 end
 
-local function live_new(job, index, phase)
+local function live_new(job, index, phase, name)
     redis.call('ZADD', key(job, 'order'), index, index)
     return {
-        s = TASK.READY, p = phase, a = 0, f = 0, l = 0, u = 0, added = 0, items = 0, ok = 0,
-        bytes = 0, pb = '', code = 0, why = '', w = '',
+        s = TASK.READY, p = phase, n = name, a = 0, f = 0, l = 0, u = 0, added = 0, items = 0,
+        ok = 0, bytes = 0, pb = '', code = 0, why = '', w = '',
     }
 end
 

@@ -31,10 +31,9 @@ local function done_count(job, args, count)
 end
 
 -- An entry of `made` is the index, and the name where it is not the task's own.
-local function done_made(job, index, made)
+local function done_made(job, index, rec, made)
     if made == '' then return end
-    local _, name = task_entry(job, index, {})
-    redis.call('RPUSH', key(job, 'made'), made == name and index or index .. ':' .. made)
+    redis.call('RPUSH', key(job, 'made'), made == rec.n and index or index .. ':' .. made)
 end
 
 -- The task's own memory shrinks to its record in fin, the chunk's to names when it was the last.
@@ -70,7 +69,7 @@ job_function('done', WRITES, function(job, args, now)
     if job.state ~= JOB.CANCELLING then add_apply(job, rec, args, tasks_at, skip) end
     progress_set(job, rec, tonumber(args[4]), tonumber(args[5]), tonumber(args[6]))
     done_count(job, args, counters)
-    done_made(job, index, args[7])
+    done_made(job, index, rec, args[7])
     done_pack(job, index, rec, digest)
     job.leased = job.leased - 1
     job.done = job.done + 1

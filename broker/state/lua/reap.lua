@@ -1,4 +1,5 @@
 -- reap.lua - ends leases and backoffs that are due, a bounded number at a time.
+-- args: the time that the caller believes in, or 0; ahead of it the clock has jumped
 
 -- The worker vanished. Only a task that was being executed is charged for it.
 local function reap_lost(job, index, rec)
@@ -41,7 +42,9 @@ end
 job_function('reap', WRITES, function(job, args, now)
     if job_ended(job) then return CODE.OK end
     reap_pull_in(job, now)
-    local due = redis.call('ZRANGE', key(job, 'due'), '-inf', now, 'BYSCORE', 'LIMIT', 0, REAP_MAX)
+    local believed = tonumber(args[1] or 0) -- a broker of before names none
+    local last = believed > 0 and math.min(believed, now) or now
+    local due = redis.call('ZRANGE', key(job, 'due'), '-inf', last, 'BYSCORE', 'LIMIT', 0, REAP_MAX)
     for _, member in ipairs(due) do
         local index = tonumber(member)
         local rec = live_get(job, index)

@@ -16,7 +16,8 @@ local function take_fresh(job, cache)
     if job.next >= job.total then return nil end
     local index = job.next
     job.next = index + 1
-    return index, live_new(job, index, (task_entry(job, index, cache)))
+    local phase, name = task_entry(job, index, cache)
+    return index, live_new(job, index, phase, name)
 end
 
 local function take_grant(job, index, rec, alone, cache)

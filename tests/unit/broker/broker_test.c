@@ -278,6 +278,38 @@ TEST(broker, a_failed_task_comes_back_after_its_backoff)
     link_close(link);
 }
 
+TEST(broker, a_renewal_that_is_refused_costs_the_others_nothing)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    fleet_hello(link, worker);
+    fleet_planned(link, worker, &(struct submit){.id = "pair"}, 2);
+    const Vlmq__TakeAnswer *taken = fleet_take(link, worker, 2, CALL_MS);
+    EXPECT_EQ(taken->n_grants, 2);
+    Vlmq__Attempt attempt[2];
+    Vlmq__Progress progress[2];
+    Vlmq__Renewal renewal[2], *renewals[2];
+    Vlmq__Renew body;
+    for (uint32_t i = 0; i < 2; i++) {
+        fleet_attempt(&attempt[i], taken->grants[i]);
+        vlmq__progress__init(&progress[i]);
+        vlmq__renewal__init(&renewal[i]);
+        renewal[i].attempt = &attempt[i];
+        renewal[i].progress = &progress[i];
+        renewals[i] = &renewal[i];
+    }
+    progress[0].items = INT64_MAX;
+    vlmq__renew__init(&body);
+    body.worker = text(worker);
+    body.renewals = renewals;
+    body.n_renewals = 2;
+    const Vlmq__RenewAnswer *answer = fleet_call(link, VLMQ__TYPE__RENEW, &body);
+    EXPECT_EQ(answer->n_results, 2);
+    EXPECT_EQ(envelope_code(answer->results[0]->code), ERR_INVALID);
+    EXPECT_EQ(envelope_code(answer->results[1]->code), ERR_OK);
+    link_close(link);
+}
+
 /* Planned, and paused until all are. */
 static void planned_and_paused(struct link *link, const char *id, const char *owner)
 {
@@ -542,6 +574,7 @@ int main(void)
         FLEET(an_answer_is_no_request),
         FLEET(a_cancel_reaches_the_worker_and_ends_the_job),
         FLEET(a_failed_task_comes_back_after_its_backoff),
+        FLEET(a_renewal_that_is_refused_costs_the_others_nothing),
         FLEET(owners_take_turns_whatever_they_submit),
         FLEET(a_paused_job_gives_nothing_until_it_is_resumed),
         FLEET(a_watcher_sees_progress_and_the_end),

@@ -24,7 +24,7 @@ static void broker_thread(void *arg)
     broker_end(t->broker);
 }
 
-void fleet_start(uint32_t i, const char *key_file)
+void fleet_open(uint32_t i, const char *key_file)
 {
     static const char *const listen = "tcp://127.0.0.1:*";
     struct test_broker *t = &fleet.broker[i];
@@ -41,6 +41,13 @@ void fleet_start(uint32_t i, const char *key_file)
     };
     EXPECT_OK(broker_open(&t->broker, &options, &err), &err);
     t->address = front_address(t->front, 0);
+}
+
+void fleet_start(uint32_t i, const char *key_file)
+{
+    struct test_broker *t = &fleet.broker[i];
+    struct err err;
+    fleet_open(i, key_file);
     EXPECT_OK(thread_start(&t->thread, "broker", broker_thread, t, &err), &err);
 }
 

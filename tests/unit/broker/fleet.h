@@ -37,6 +37,7 @@ int fleet_setup(void **state);    /* broker 0 */
 int fleet_teardown(void **state); /* stops brokers, empties Redis */
 void fleet_start(uint32_t i, const char *key_file);
 void fleet_stop(uint32_t i);
+void fleet_open(uint32_t i, const char *key_file); /* without a thread: the test turns it */
 
 struct link *fleet_link(uint32_t broker);
 /* The answer, or NULL with *err. */

@@ -326,6 +326,55 @@ TEST(fleet, a_crowd_of_parked_takes_shares_a_job)
     link_close(link);
 }
 
+static bool is_active(const char *id)
+{
+    char *score = redis_server_cli(&fleet.redis, "ZSCORE 'vlmq:{fleet}:active' %s", id);
+    const bool active = *score != 0;
+    free(score);
+    return active;
+}
+
+/* Turns broker 1 until it knows the job so; a broker that is stopped then has not done yet what
+ * follows from it. */
+static struct job *known(const char *id, bool ended)
+{
+    struct broker *b = fleet.broker[1].broker;
+    const int64_t end = clock_real.mono_ms(&clock_real) + CALL_MS;
+    for (;;) {
+        struct job *job = jobs_find(&b->jobs, id);
+        if (job && job_state_ended(job->state) == ended) return job;
+        EXPECT(clock_real.mono_ms(&clock_real) < end);
+        (void)broker_turn(b);
+        clock_sleep_ms(5);
+    }
+}
+
+TEST(fleet, a_job_that_is_revived_while_it_leaves_the_index_comes_back)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    fleet_open(1, NULL);
+    fleet_hello(link, worker);
+    fleet_submit(link, &(struct submit){.id = "lazarus"});
+    (void)known("lazarus", false);
+    Vlmq__Attempt attempt;
+    Vlmq__Fail fail;
+    fleet_attempt(&attempt, fleet_take_one(link, worker));
+    vlmq__fail__init(&fail);
+    fail.attempt = &attempt;
+    fail.blame = VLMQ__BLAME__BLAME_INPUT;
+    fail.code = VLMQ__CODE__CODE_INVALID;
+    fail.reason = text("no such list");
+    (void)fleet_call(link, VLMQ__TYPE__FAIL, &fail);
+    EXPECT(known("lazarus", true)->unindex);
+    EXPECT_EQ(fleet_control(link, "lazarus", VLMQ__VERB__VERB_RETRY)->count, 1);
+    clock_sleep_ms(2 * CARE_RETRY_MS); /* broker 0 has done what it does about this */
+    EXPECT(is_active("lazarus"));
+    for (uint32_t i = 0; i < 10; i++) (void)broker_turn(fleet.broker[1].broker);
+    EXPECT(is_active("lazarus"));
+    link_close(link);
+}
+
 #define FLEET(claim) cmocka_unit_test_setup_teardown(fleet__##claim, fleet_setup, fleet_teardown)
 
 int main(void)
@@ -344,6 +393,7 @@ int main(void)
         FLEET(a_chained_job_gets_a_task_for_each_shard_as_it_is_made),
         FLEET(a_chain_goes_on_at_another_broker_without_doubling),
         FLEET(a_chained_job_fails_when_its_source_is_purged),
+        FLEET(a_job_that_is_revived_while_it_leaves_the_index_comes_back),
         FLEET(a_crowd_of_parked_takes_shares_a_job),
     };
     return cmocka_run_group_tests(tests, fleet_group_setup, fleet_group_teardown);

@@ -371,6 +371,37 @@ TEST(policy, tasks_that_run_alone_go_to_idle_workers_only)
     table_free(t);
 }
 
+TEST(policy, a_worker_is_kept_free_for_tasks_that_run_alone)
+{
+    UNUSED_STATE;
+    static char first[] = "a/cpu/1/x", second[] = "b/cpu/1/x";
+    struct table *t = table_new();
+    add_take(t, 2, cpu)->idle = false;
+    add_take(t, 2, cpu)->idle = false;
+    t->worker[0].id = second;
+    t->worker[1].id = first;
+    add_job(t, 1)->idle_only = true;
+    add_job(t, 8);
+    policy_match(t->p, NOW);
+    EXPECT_EQ(given_job(t, 0), 0);
+    EXPECT_EQ(given(t, 1, 0), 2);
+    EXPECT_EQ(given(t, 1, 1), 0);
+    table_free(t);
+}
+
+TEST(policy, a_task_that_runs_alone_has_the_worker_for_itself)
+{
+    UNUSED_STATE;
+    struct table *t = table_new();
+    add_take(t, 2, cpu);
+    add_job(t, 1)->idle_only = true;
+    add_job(t, 8);
+    policy_match(t->p, NOW);
+    EXPECT_EQ(given(t, 0, 0), 1);
+    EXPECT_EQ(given(t, 1, 0), 0);
+    table_free(t);
+}
+
 TEST(policy, says_so_when_the_limit_of_grants_ends_it)
 {
     UNUSED_STATE;
@@ -417,6 +448,8 @@ int main(void)
         RUN(policy, work_spreads_over_the_workers),
         RUN(policy, among_equals_the_take_that_waited_longest_is_served),
         RUN(policy, tasks_that_run_alone_go_to_idle_workers_only),
+        RUN(policy, a_worker_is_kept_free_for_tasks_that_run_alone),
+        RUN(policy, a_task_that_runs_alone_has_the_worker_for_itself),
         RUN(policy, says_so_when_the_limit_of_grants_ends_it),
         RUN(policy, memory_of_grants_halves_with_its_half_life),
     };
