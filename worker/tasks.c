@@ -161,7 +161,8 @@ static void start_held(struct worker *w)
  * tasks, which come back at once, so a device that fails each of them must not go on. */
 static bool device_is_done(struct worker *w, const struct task *task)
 {
-    if (!task->rc) w->device_failures = 0;
+    /* Planning and closing say nothing of it: they leave the device alone. */
+    if (!task->rc && task->env.phase == JOB_WORK) w->device_failures = 0;
     if (!task->rc || task->result.device == JOB_DEVICE_FINE) return false;
     return task->result.device == JOB_DEVICE_POISONED ||
            ++w->device_failures >= DEVICE_FAILURES_MAX;
