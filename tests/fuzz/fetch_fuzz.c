@@ -11,6 +11,7 @@ int fuzz_socket(int family, int type, int protocol);
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define PEERS_MAX      16

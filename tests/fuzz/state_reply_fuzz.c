@@ -25,8 +25,10 @@ static uint64_t take(struct input *input, size_t bytes)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < bytes; i++) {
-        value = value << 8 | (input->bytes ? *input->data : 0);
-        if (input->bytes) input->data++, input->bytes--;
+        value <<= 8;
+        if (!input->bytes) continue;
+        value |= *input->data++;
+        input->bytes--;
     }
     return value;
 }
@@ -123,7 +125,7 @@ static void as_reply(struct input input)
     if (call.op == STATE_TAKE) call.in.take.count = 8;
     read_value(&tree, &input, &arena, 0);
     reply_read(&call, &tree, &arena);
-    CHECK((call.err.code == ERR_OK) == !call.err.msg[0]);
+    CHECK(call.err.code || !call.err.msg[0]);
     if (call.job) use_job(call.job);
     if (!call.err.code) CHECK(use_rows(&call) < (size_t)1 << 32);
     arena_deinit(&arena);
