@@ -137,7 +137,8 @@ int args_split(struct args *args, int argc, char *const *argv, const struct conf
     if (rc) return rc;
     args->spec = spec_new(args->kind, arena);
     for (int i = 0; i < argc; i++) {
-        const struct verb_word word = ended ? (struct verb_word){0} : classify(argv[i], table);
+        struct verb_word word = {false, false};
+        if (!ended) word = classify(argv[i], table);
         const bool option = !ended && i && str_has_prefix(argv[i], "--") && argv[i][2];
         if (str_eq(argv[i], "--")) ended = true;
         if (option && !word.known) {

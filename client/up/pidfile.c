@@ -144,13 +144,13 @@ void pidfile_usage(const struct pidfile *file, int64_t *uptime_ms, int64_t *rss_
     int64_t pages;
     *uptime_ms = *rss_bytes = 0;
     buf_init(&text, PROC_BYTES_MAX);
-    if (!fs_read(&text, "/proc/uptime", PROC_BYTES_MAX, &err) &&
-        split(word, 1, &text) == 1 && !str_to_double(&up, word[0], 0, 1e12, "uptime", NULL))
+    if (!fs_read(&text, "/proc/uptime", PROC_BYTES_MAX, &err) && split(word, 1, &text) == 1 &&
+        !str_to_double(&up, word[0], 0, 1e12, "uptime", NULL))
         *uptime_ms = (int64_t)(up * 1000) - ticks_ms(file->start);
     buf_clear(&text);
     (void)snprintf(path, sizeof path, "/proc/%" PRId32 "/statm", file->pid);
-    if (!fs_read(&text, path, PROC_BYTES_MAX, &err) &&
-        split(word, 2, &text) == 2 && !str_to_int(&pages, word[1], 0, INT32_MAX, "pages", NULL))
+    if (!fs_read(&text, path, PROC_BYTES_MAX, &err) && split(word, 2, &text) == 2 &&
+        !str_to_int(&pages, word[1], 0, INT32_MAX, "pages", NULL))
         *rss_bytes = pages * (int64_t)sysconf(_SC_PAGESIZE);
     buf_deinit(&text);
 }

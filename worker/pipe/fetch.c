@@ -329,8 +329,8 @@ static void note_answer(struct fetch_item *item, CURL *easy, long code)
     (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
     size_t len = 0;
     for (; type && type[len] && len + 1 < sizeof item->content_type; len++) {
-        const char c = type[len], unknown = '?';
-        item->content_type[len] = c >= ' ' && c <= '~' ? c : unknown;
+        const char c = type[len];
+        item->content_type[len] = (char)(c >= ' ' && c <= '~' ? c : '?');
     }
     item->content_type[len] = 0;
 }

@@ -96,8 +96,10 @@ static bool taps_init(struct taps *taps, uint32_t inputs, uint32_t outputs)
     taps->memory = mem_try(bytes);
     if (!taps->memory) return false;
     double *scratch = taps->memory;
-    taps->weight = (int32_t *)(scratch + taps->width);
-    taps->first = (uint32_t *)(taps->weight + taps->width * outputs);
+    void *after = scratch + taps->width;
+    taps->weight = after;
+    after = taps->weight + taps->width * outputs;
+    taps->first = after;
     taps->count = taps->first + outputs;
     for (uint32_t i = 0; i < outputs; i++) taps_fill(taps, i, inputs, scratch);
     return true;

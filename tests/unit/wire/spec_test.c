@@ -236,7 +236,8 @@ TEST(spec, messages_print_whole_and_parse)
 TEST(spec, words_of_an_option_are_listed)
 {
     UNUSED_STATE;
-    EXPECT_TEXT(spec_values("probe", "fault", &arena), "none retry always input device crash");
+    EXPECT_TEXT(spec_values("probe", "fault", &arena),
+                "none retry always input device crash poison");
     EXPECT_TEXT(spec_values("probe", "tasks", &arena), "");
     EXPECT_TEXT(spec_values("probe", "nosuch", &arena), "");
 }
