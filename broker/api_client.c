@@ -96,7 +96,8 @@ static int check_room(const struct redis_view *redis, struct err *err)
     return 0;
 }
 
-/* Step 0, where other jobs are named: this job, and those, must be looked at. */
+/* Step 0, where other jobs are named or there is no room for a new one: this job, and those, must
+ * be looked at. */
 static bool plan_submit_looks(struct broker *b, struct request *r, const Vlmq__Job *job)
 {
     if (turn_room(b) < 3) return false;
@@ -114,12 +115,13 @@ static bool plan_submit(struct broker *b, struct request *r)
     struct err err;
     if (r->step == 0) {
         int rc = check_job(job, &b->turn.arena, &err);
-        if (!rc) rc = check_room(&b->redis, &err);
+        const int no_room = rc ? 0 : check_room(&b->redis, &err);
+        if (no_room == ERR_UNAVAILABLE) rc = no_room;
         if (rc) {
             api_error(b, r, &err);
             return true;
         }
-        if (job->after[0] || job->from[0]) return plan_submit_looks(b, r, job);
+        if (no_room || job->after[0] || job->from[0]) return plan_submit_looks(b, r, job);
         r->step = 1;
     }
     if (turn_room(b) < 3) return false;
@@ -135,10 +137,15 @@ static bool plan_submit(struct broker *b, struct request *r)
 static void finish_submit_looks(struct broker *b, struct request *r)
 {
     const Vlmq__Job *job = BODY(Vlmq__Submit, r)->job;
+    struct err err;
     if (call_of(b, r, 0)->err.code == ERR_NOT_FOUND) {
+        if (check_room(&b->redis, &err)) {
+            api_error(b, r, &err);
+            return;
+        }
         for (uint32_t i = 1; i < r->count; i++) {
             const struct state_call *look = call_of(b, r, i);
-            struct err err = look->err;
+            err = look->err;
             if (err.code == ERR_OK) continue;
             if (err.code == ERR_NOT_FOUND) {
                 (void)err_set(&err, ERR_INVALID, "%s: there is no job %s",

@@ -54,6 +54,9 @@ def test_full_redis_refuses_submits_and_lets_running_work_finish(fleet):
     )
     refused = fleet.vlmq("submit", "probe", "--timeout", "1s", check=False)
     assert "memory" in refused.err.lower() or "full" in refused.err.lower(), refused
+    # A repeated submit is not a new job: it is answered all the same.
+    spec = ["probe", "--tasks", 30, "--task-ms", 100]
+    assert fleet.submit(*spec, "--id", job) == job
     fleet.cli("config", "set", "maxmemory", used // 2)
     assert fleet.wait_job(job)["state"] == "done"
     fleet.cli("config", "set", "maxmemory", 0)
