@@ -129,17 +129,26 @@ struct clearing {
     const char *task;
 };
 
-/* Removes a private folder if it is named TASK.LEASE. */
+/* Takes "TASK.LEASE/" apart; false: it is no private folder. */
+static bool private_split(const char *name, char task[TASK_NAME_BYTES], char lease[LEASE_ID_BYTES])
+{
+    char text[TASK_NAME_BYTES + LEASE_ID_BYTES + 2];
+    if (!str_copy(text, sizeof text, name)) return false;
+    text[strcspn(text, "/")] = 0;
+    char *dot = strrchr(text, '.');
+    if (!dot) return false;
+    *dot = 0;
+    return str_copy(task, TASK_NAME_BYTES, text) && task_valid(task) &&
+           str_copy(lease, LEASE_ID_BYTES, dot + 1) && id_lease_valid(lease);
+}
+
+/* Removes a private folder of the task. */
 static int clear_one(void *ctx, const char *name, struct err *err)
 {
     const struct clearing *clearing = ctx;
-    char lease[LEASE_ID_BYTES + 1], folder[STORE_NAME_BYTES];
-    const size_t task_bytes = strlen(clearing->task);
-    if (!str_has_prefix(name, clearing->task) || name[task_bytes] != '.') return 0;
-    if (!str_copy(lease, sizeof lease, name + task_bytes + 1)) return 0;
-    lease[strcspn(lease, "/")] = 0;
-    if (!id_lease_valid(lease)) return 0;
-    folder_name(folder, clearing->task, lease);
+    char task[TASK_NAME_BYTES], lease[LEASE_ID_BYTES], folder[STORE_NAME_BYTES];
+    if (!private_split(name, task, lease) || !str_eq(task, clearing->task)) return 0;
+    folder_name(folder, task, lease);
     return store_remove_tree(clearing->store, folder, err);
 }
 
@@ -188,7 +197,9 @@ static int explain_missing(const struct attempt *attempt, int rc, struct err *er
     struct attempt_manifest manifest;
     struct err ignored;
     if (rc != ERR_NOT_FOUND) return rc;
-    if (attempt_manifest_read(attempt->store, attempt->task, &manifest, &ignored)) return rc;
+    if (attempt_manifest_read(attempt->store, attempt->task, &manifest, &ignored))
+        return err_set(err, ERR_UNAVAILABLE, "the private files of %s have vanished",
+                       attempt->task);
     return err_set(err, ERR_STALE, "another attempt has committed %s", attempt->task);
 }
 
@@ -297,7 +308,7 @@ int attempt_commit(struct attempt *attempt, struct attempt_manifest *manifest, b
     (void)str_copy(manifest->lease, sizeof manifest->lease, attempt->lease);
     memcpy(manifest->file, attempt->file, sizeof manifest->file);
     manifest->files_count = attempt->files_count;
-    int rc = commit_manifest(attempt, manifest, &created, err);
+    int rc = explain_missing(attempt, commit_manifest(attempt, manifest, &created, err), err);
     if (!rc && !created) {
         rc = attempt_manifest_read(attempt->store, attempt->task, manifest, err);
         *adopted = !rc && !str_eq(manifest->lease, attempt->lease);
@@ -358,11 +369,26 @@ static int sweep_one(void *ctx, const struct attempt_manifest *manifest, struct 
     return publish(ctx, manifest, err);
 }
 
+/* Removes a private folder whose task has its manifest: its attempt has published, or lost. Another
+ * one may belong to an attempt that is alive, of a second job over the same output. */
+static int sweep_folder(void *ctx, const char *name, struct err *err)
+{
+    struct store *store = ctx;
+    char task[TASK_NAME_BYTES], lease[LEASE_ID_BYTES], path[STORE_NAME_BYTES];
+    int64_t bytes;
+    if (!private_split(name, task, lease)) return 0;
+    manifest_name(path, task);
+    const int rc = store_size(store, &bytes, path, err);
+    if (rc) return rc == ERR_NOT_FOUND ? 0 : rc;
+    folder_name(path, task, lease);
+    return store_remove_tree(store, path, err);
+}
+
 int attempt_sweep(struct store *store, struct err *err)
 {
     int rc = store_sync(store, MANIFEST_FOLDER, err);
     if (!rc) rc = attempt_each(store, sweep_one, store, err);
-    if (!rc) rc = store_remove_tree(store, ATTEMPT_FOLDER, err);
+    if (!rc) rc = store_list(store, ATTEMPT_FOLDER, sweep_folder, store, err);
     if (!rc) rc = store_clean(store, MANIFEST_FOLDER, err);
     if (!rc) rc = store_clean(store, META_FOLDER, err);
     if (!rc) rc = store_clean(store, "", err);

@@ -347,6 +347,36 @@ TEST(attempt, each_visits_in_the_order_of_names)
     test_dir_remove(dir);
 }
 
+TEST(attempt, sweep_of_another_job_leaves_a_live_attempt_its_files)
+{
+    UNUSED_STATE;
+    struct attempt *attempt;
+    struct attempt_manifest manifest;
+    struct store *store;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES];
+    const char *dir = test_dir_new();
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    make_named(store, "00000");
+    id_lease(lease);
+    memset(&manifest, 0, sizeof manifest);
+    EXPECT_OK(attempt_open(&attempt, store, "00001", lease, &adopted, &manifest, &err), &err);
+    EXPECT_OK(attempt_file_open(attempt, &file, "00001", &err), &err);
+    EXPECT_OK(store_file_write(file, "whole", 5, &err), &err);
+    EXPECT_OK(attempt_file_close(attempt, file, &err), &err);
+    EXPECT_OK(attempt_sweep(store, &err), &err);
+    EXPECT_OK(attempt_commit(attempt, &manifest, &adopted, &err), &err);
+    attempt_close(attempt);
+    int64_t bytes = 0;
+    EXPECT_OK(store_size(store, &bytes, "00001", &err), &err);
+    EXPECT_EQ(bytes, 5);
+    names_are(dir, "_vlmq/attempt", 0);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
 TEST(attempt, claim_holds_for_the_same_input_and_spec_only)
 {
     UNUSED_STATE;
@@ -395,6 +425,7 @@ int main(void)
         RUN(attempt, damaged_manifests_are_told_apart_from_missing_ones),
         RUN(attempt, manifest_with_a_name_that_leaves_the_output_is_refused),
         RUN(attempt, each_visits_in_the_order_of_names),
+        RUN(attempt, sweep_of_another_job_leaves_a_live_attempt_its_files),
         RUN(attempt, claim_holds_for_the_same_input_and_spec_only),
     };
     return cmocka_run_group_tests_name("attempt", tests, NULL, NULL);
