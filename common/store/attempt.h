@@ -81,9 +81,9 @@ void attempt_close(struct attempt *attempt);
 /* Reads one committed manifest; ERR_NOT_FOUND if there is none. */
 CHECKED int attempt_manifest_read(struct store *store, const char *task,
                                   struct attempt_manifest *manifest, struct err *err);
-/* Closing task, before it opens an attempt of its own: rolls every manifest forward, and removes the
- * private folders of their tasks and what crashed writers left in the making. A folder whose task
- * has no manifest stays: it may be a live attempt's, of another job over the same output. */
+/* Closing task, before it opens an attempt of its own: rolls every manifest forward, and removes
+ * the private folders of their tasks and what crashed writers left in the making. A folder whose
+ * task has no manifest stays: it may be a live attempt's, of another job over the same output. */
 CHECKED int attempt_sweep(struct store *store, struct err *err);
 /* Calls visit for every committed manifest in name order. */
 CHECKED int attempt_each(struct store *store,
