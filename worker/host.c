@@ -38,11 +38,21 @@ void host_stop(struct job_host *host, enum job_stop stop)
     while (now < (int)stop && !atomic_compare_exchange_weak(&host->stop, &now, (int)stop)) continue;
 }
 
-void host_progress(struct job_host *host, struct job_progress *progress)
+uint32_t host_progress(struct job_host *host, struct job_progress *progress)
 {
     CHECK(pthread_mutex_lock(&host->lock) == 0);
     *progress = host->progress;
+    const uint32_t version = host->progress_version;
     CHECK(pthread_mutex_unlock(&host->lock) == 0);
+    return version;
+}
+
+uint32_t host_progress_version(struct job_host *host)
+{
+    CHECK(pthread_mutex_lock(&host->lock) == 0);
+    const uint32_t version = host->progress_version;
+    CHECK(pthread_mutex_unlock(&host->lock) == 0);
+    return version;
 }
 
 uint32_t host_cursor(struct job_host *host, uint8_t *cursor, size_t *bytes)
@@ -127,6 +137,7 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
     CHECK(progress->stages_count <= JOB_STAGES_MAX);
     CHECK(pthread_mutex_lock(&host->lock) == 0);
     host->progress = *progress;
+    host->progress_version++;
     CHECK(pthread_mutex_unlock(&host->lock) == 0);
 }
 

@@ -24,6 +24,7 @@ struct job_host {
 
     pthread_mutex_t lock; /* guards the next group */
     struct job_progress progress;
+    uint32_t progress_version; /* 0: none yet */
     uint8_t cursor[CURSOR_BYTES_MAX];
     size_t cursor_bytes;
     uint32_t cursor_version; /* 0: none yet */
@@ -52,7 +53,9 @@ void host_deinit(struct job_host *host);
 
 /* Main thread. Raises the reason to stop, never lowers it. */
 void host_stop(struct job_host *host, enum job_stop stop);
-void host_progress(struct job_host *host, struct job_progress *progress);
+/* Returns the progress' version. */
+uint32_t host_progress(struct job_host *host, struct job_progress *progress);
+uint32_t host_progress_version(struct job_host *host);
 /* Copies the cursor into memory of CURSOR_BYTES_MAX; returns its version (0: none). */
 uint32_t host_cursor(struct job_host *host, uint8_t *cursor, size_t *bytes);
 uint32_t host_cursor_version(struct job_host *host, size_t *bytes);

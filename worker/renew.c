@@ -28,7 +28,7 @@ static size_t fill(struct worker *w, Vlmq__Renewal *row, struct task *task, uint
     size_t bytes = 0;
     vlmq__renewal__init(row);
     row->attempt = &task->attempt;
-    host_progress(&task->host, &progress);
+    task->progress_sent = host_progress(&task->host, &progress);
     row->progress = worker_progress(w, &progress);
     *version = 0;
     if (host_cursor_version(&task->host, &bytes) == task->cursor_acked) return 0;
@@ -67,9 +67,30 @@ static uint32_t send_some(struct worker *w, uint32_t at, int64_t now_ms)
     return at;
 }
 
+/* Progress that is new and of which nothing is on its way hurries its lease's renewal. Returns
+ * when to look again, in ms; -1: no task runs. */
+static int64_t hurry_progress(struct worker *w, int64_t now_ms)
+{
+    int64_t next_ms = INT64_MAX;
+    for (uint32_t i = 0; i < w->tasks_count; i++) {
+        struct task *task = w->task[i];
+        if (task->state != TASK_RUNNING) continue;
+        if (now_ms >= task->progress_look_ms) {
+            task->progress_look_ms = now_ms + PROGRESS_MS;
+            if (task->progress_sent == task->progress_acked &&
+                host_progress_version(&task->host) != task->progress_sent)
+                lease_hurry(&w->leases, task->key);
+        }
+        if (task->progress_look_ms < next_ms) next_ms = task->progress_look_ms;
+    }
+    return next_ms == INT64_MAX ? -1 : next_ms - now_ms;
+}
+
 int64_t renew_step(struct worker *w, int64_t now_ms)
 {
-    const int64_t sleep_ms = lease_tick(&w->leases, now_ms, &w->work);
+    const int64_t look_ms = hurry_progress(w, now_ms);
+    int64_t sleep_ms = lease_tick(&w->leases, now_ms, &w->work);
+    if (look_ms >= 0 && (sleep_ms < 0 || look_ms < sleep_ms)) sleep_ms = look_ms;
     for (uint32_t i = 0; i < w->work.lost_count; i++) {
         struct task *task = tasks_find(w, w->work.lost[i]);
         CHECK(task != NULL);
@@ -118,6 +139,7 @@ static void take_result(struct worker *w, struct task *task, Vlmq__Code code, in
     case ERR_OK:
         lease_renewed(&w->leases, task->key, sent_at_ms);
         if (cursor_version > task->cursor_acked) task->cursor_acked = cursor_version;
+        task->progress_acked = task->progress_sent;
         break;
     case ERR_CANCELLED:
         /* Still ours, so that it can be handed back. */

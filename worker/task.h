@@ -30,6 +30,9 @@ struct task {
     const struct job_kind *kind;
     Vlmq__Attempt attempt; /* texts in the arena */
     uint32_t cursor_acked; /* version that the broker has stored */
+    uint32_t progress_sent,
+        progress_acked;       /* versions; different: one is on its way, or was lost */
+    int64_t progress_look_ms; /* when to look for a new one */
     int64_t started_at_ms;
     struct arena arena;
     struct log_scope *scope;

@@ -48,6 +48,14 @@ def test_submit_show_ls_watch_results(fleet, folder):
     assert fleet.vlmq("show", "nosuchjob0", check=False).status == 3
 
 
+def test_watch_sees_the_progress_of_a_running_task(fleet):
+    fleet.start()
+    job = fleet.submit("probe", "--tasks", 1, "--task-ms", 2600, "--items", 26)
+    updates = [u["job"]["progress"]["items"] for u in fleet.vlmq("watch", job, "--json").lines()]
+    assert updates == sorted(updates) and updates[-1] == 26
+    assert any(5 <= items < 26 for items in updates), updates
+
+
 def test_same_id_is_the_same_job(fleet):
     fleet.start()
     first = fleet.submit("probe", "--id", "nightly-1", "--tasks", 2)
