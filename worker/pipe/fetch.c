@@ -1,9 +1,8 @@
 /* fetch.c - transfers over libcurl's multi interface.
  *
- * A slot is one easy handle with its per-try state; slots are made once and reused, so that the
- * multi handle's connections, names and certificates are shared by all transfers. An item is in one
- * of three places: a slot, the list of those that wait for their next try, or the list of the
- * finished ones. */
+ * A slot is one try: an easy handle and its state. Connections, names and certificates belong to
+ * the multi handle, and are shared by all of them. An item is in one of three places: a slot, the
+ * list of those that wait for their next try, or the list of the finished ones. */
 #include "worker/pipe/fetch.h"
 
 #include "common/base/check.h"
@@ -226,7 +225,12 @@ static void try_item(struct fetch *fetch, struct fetch_item *item, int64_t now_m
 {
     struct slot *slot = slot_free(fetch);
     CHECK(slot != NULL);
-    CURL *easy = slot->easy;
+    /* A handle of its own for each try: libcurl 7.88 keeps a pointer to the last header of a
+     * transfer, and frees that header when the handle is used again. An answer whose first header
+     * begins with a space, as if it went on with one before, would be read through it. Connections
+     * and names are kept by the multi handle. */
+    curl_easy_cleanup(slot->easy);
+    CURL *easy = curl_easy_init();
     *slot = (struct slot){.fetch = fetch, .easy = easy, .started_at_ms = now_ms};
     slot->limit_ms = item->deadline_at_ms - now_ms;
     if (slot->limit_ms < 1) slot->limit_ms = 1;
@@ -234,7 +238,10 @@ static void try_item(struct fetch *fetch, struct fetch_item *item, int64_t now_m
     item->http_status = 0;
     item->content_type[0] = 0;
     buf_clear(&item->body);
-    curl_easy_reset(easy);
+    if (!easy) {
+        finish(fetch, item, FETCH_FAILED);
+        return;
+    }
     if (!set_url(fetch, easy, item->url)) {
         finish(fetch, item, FETCH_BAD_URL);
         return;
@@ -362,8 +369,9 @@ static void slot_ended(struct fetch *fetch, struct slot *slot, CURLcode rc)
     long code = 0;
     (void)curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &code);
     if (slot->refused && rc == CURLE_COULDNT_CONNECT) code = 0;
-    note_answer(item, slot->easy, code);
-    const enum fetch_status status = judge(slot, rc, code);
+    const bool is_code = code >= 0 && code <= 999; /* libcurl takes more digits after "HTTP/2" */
+    note_answer(item, slot->easy, is_code ? code : 0);
+    const enum fetch_status status = is_code ? judge(slot, rc, code) : FETCH_PROTOCOL_ERROR;
     const int64_t delay_ms = retry_delay(fetch, item, slot->easy, status, now_ms);
     (void)curl_multi_remove_handle(fetch->multi, slot->easy);
     slot->item = NULL;
