@@ -130,6 +130,9 @@ void job_count(struct job_result *result, const char *name, int64_t value);
 struct job_kind {
     const char *name;
     uint32_t needs; /* JOB_NEEDS_* */
+    /* May be submitted with --from: then there is no plan, and each work task has the name of a
+     * shard that env->from made, and the first 16 bytes of its digest as its payload. */
+    bool takes_shards;
     /* Checks a spec for its values, with sentences that name the option (--image-size). */
     int (*check)(const uint8_t *spec, size_t bytes, struct err *err);
     int (*plan)(struct job_env *env, struct job_result *result, struct err *err);

@@ -73,6 +73,15 @@ static int send_yield(struct worker *w, struct task *task, int64_t timeout_ms, s
                        ABOUT(ABOUT_REPORT, task->key), err);
 }
 
+/* The result belongs to the task's thread as long as that runs. */
+static int64_t items_of(struct task *task)
+{
+    struct job_progress progress;
+    if (task->state != TASK_RUNNING) return task->result.progress.items;
+    (void)host_progress(&task->host, &progress);
+    return progress.items;
+}
+
 static void log_of(struct worker *w, struct task *task, const char *event, const struct err *err)
 {
     const int64_t dur_ms = worker_now(w) - task->started_at_ms;
@@ -82,7 +91,7 @@ static void log_of(struct worker *w, struct task *task, const char *event, const
                  task_phase(task), dur_ms, err_name(err->code), log_quote(err->msg));
     else
         log_info(event, "kind=%s phase=%s dur_ms=%" PRId64 " items=%" PRId64, task->kind->name,
-                 task_phase(task), dur_ms, task->result.progress.items);
+                 task_phase(task), dur_ms, items_of(task));
     log_scope_join(NULL);
 }
 

@@ -97,6 +97,11 @@ static int call_kind(struct task *task)
 {
     const struct job_kind *kind = task->kind;
     struct job_env *env = &task->env;
+    if (env->from[0] && !kind->takes_shards)
+        return err_set(
+            &task->err, ERR_INVALID,
+            "a %s job does not take its input from another job: submit it without --from",
+            kind->name);
     int rc = kind->check(env->spec.data, env->spec.bytes, &task->err);
     if (rc) return rc;
     switch (env->phase) {

@@ -148,6 +148,8 @@ def test_chains(fleet, folder):
     chained = fleet.submit("probe", "--from", source, "--output", folder / "b")
     assert fleet.wait_job(chained)["state"] == "done"
     assert sorted(p.name for p in (folder / "b").glob("*.txt")) == [f"{i:05}.txt" for i in range(6)]
+    unfit = fleet.vlmq("run", "download", "--from", source, "--output", folder / "c", check=False)
+    assert unfit.status == 1 and "--from" in unfit.out + unfit.err, unfit
     assert fleet.job(after)["state"] == "held"
     fleet.vlmq("resume", held)
     assert fleet.wait_job(after)["state"] == "done"

@@ -326,6 +326,7 @@ static int probe_close(struct job_env *env, struct job_result *result, struct er
 
 const struct job_kind job_probe = {
     .name = "probe",
+    .takes_shards = true,
     .check = probe_check,
     .plan = probe_plan,
     .work = probe_work,
