@@ -84,9 +84,10 @@ void host_answer(struct job_host *host, int rc, uint32_t added, const struct err
 
 static void say(struct job_host *host, enum host_says says)
 {
+    struct wake *wake = host->wake; /* the main thread may free the host once it has heard */
     host->says = says;
     CHECK(chan_send(host->said, host->owner)); /* has room for every attempt */
-    wake_raise(host->wake);
+    wake_raise(wake);
 }
 
 void host_say_ended(struct job_host *host)

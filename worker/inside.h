@@ -67,6 +67,7 @@ struct worker {
     struct link *link;
     struct chan *said; /* struct task *: see host.h */
     struct wake wake;
+    struct crew *crew;
     struct disk *disk;
     struct arena scratch; /* for one message at a time */
     char id[WORKER_ID_BYTES], host[256];

@@ -65,6 +65,7 @@ int task_new(struct task **out, const struct task_options *options, const Vlmq__
     if (!task) return err_set(err, ERR_LIMIT, "no memory for another task");
     task->key = options->key;
     task->kind = options->kind;
+    task->crew = options->crew;
     task->alone = grant->alone;
     task->started_at_ms = options->clock->mono_ms(options->clock);
     arena_init(&task->arena, TASK_ARENA_BYTES);
@@ -146,22 +147,23 @@ static void run(void *arg)
 int task_start(struct task *task, struct err *err)
 {
     CHECK(task->state == TASK_HELD);
-    const int rc = thread_start(&task->thread, "task", run, task, err);
+    task->work = (struct crew_work){run, task};
+    const int rc = crew_run(task->crew, &task->work, err);
     if (!rc) task->state = TASK_RUNNING;
     return rc;
 }
 
-void task_join(struct task *task)
+void task_end(struct task *task)
 {
     CHECK(task->state == TASK_RUNNING);
-    thread_join(&task->thread);
+    crew_ended(task->crew);
     task->state = TASK_ENDED;
 }
 
 void task_free(struct task *task)
 {
     if (!task) return;
-    CHECK(!task->thread.running);
+    CHECK(task->state != TASK_RUNNING);
     host_deinit(&task->host);
     log_scope_free(task->scope);
     arena_deinit(&task->arena);

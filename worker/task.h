@@ -1,18 +1,18 @@
 /* task.h - one attempt: its grant, its thread, and what came of it.
  *
- * Made, started, joined and freed by the main thread. Between task_start and the message
+ * Made, started, ended and freed by the main thread. Between task_start and the message
  * HOST_SAYS_ENDED the task thread owns env, result, err and rc. */
 #ifndef WORKER_TASK_H
 #define WORKER_TASK_H
 
-#include "common/base/thread.h"
+#include "worker/crew.h"
 #include "worker/host.h"
 #include "worker/job.h"
 
 enum task_state {
     TASK_HELD,    /* waits until no other task is on the device */
     TASK_RUNNING, /* has a thread */
-    TASK_ENDED,   /* joined; its report is under way */
+    TASK_ENDED,   /* its report is under way */
 };
 
 /* What the broker is to be told of it. */
@@ -41,7 +41,8 @@ struct task {
     struct job_host host;
     struct err err;
     int rc;
-    struct thread thread;
+    struct crew *crew;
+    struct crew_work work;
 };
 
 struct task_options {
@@ -52,15 +53,16 @@ struct task_options {
     uint32_t cpus;
     struct chan *said;
     struct wake *wake;
+    struct crew *crew;
 };
 
 /* Copies what it needs of the grant. */
 CHECKED int task_new(struct task **task, const struct task_options *options,
                      const Vlmq__Grant *grant, struct err *err);
 CHECKED int task_start(struct task *task, struct err *err);
-/* After HOST_SAYS_ENDED. */
-void task_join(struct task *task);
-/* The thread must have been joined, or never started. Accepts NULL. */
+/* After HOST_SAYS_ENDED: its thread touches it no more. */
+void task_end(struct task *task);
+/* It must have ended, or never been started. Accepts NULL. */
 void task_free(struct task *task);
 
 /* "work", "plan", "close" */

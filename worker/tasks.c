@@ -92,6 +92,7 @@ void tasks_grant(struct worker *w, const Vlmq__Grant *grant, int64_t counts_from
         .cpus = w->cpus_each,
         .said = w->said,
         .wake = &w->wake,
+        .crew = w->crew,
     };
     if (!slot_for(w, grant, &interactive)) {
         report_refuse(w, grant, w->draining ? "the worker leaves" : "no slot is free");
@@ -171,7 +172,7 @@ static bool device_is_done(struct worker *w, const struct task *task)
 static void ended(struct worker *w, struct task *task)
 {
     const bool poisoned = device_is_done(w, task);
-    task_join(task);
+    task_end(task);
     if (!task->handed_back)
         report_task(w, task);
     else if (!task->reporting)

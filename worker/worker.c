@@ -68,6 +68,7 @@ int worker_open(struct worker **out, const struct worker_options *options, struc
     w->cpus_each = cpus > slots ? cpus / slots : 1;
     w->started_at_ms = w->clock->wall_ms(w->clock);
     w->said = chan_new(TASKS_MAX);
+    w->crew = crew_new(TASKS_MAX);
     w->wake.fd = -1;
     arena_init(&w->scratch, SCRATCH_BYTES);
     name_host(w, options->name);
@@ -92,6 +93,7 @@ bool worker_close(struct worker *w)
     for (uint32_t i = 0; i < w->tasks_count; i++)
         if (w->task[i]->state == TASK_RUNNING) return false;
     while (w->tasks_count) tasks_forget(w, w->task[0]);
+    crew_free(w->crew);
     link_close(w->link);
     disk_free(w->disk);
     stop_install(NULL);

@@ -16,7 +16,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define REPLY_DEPTH_MAX 6 /* replies of functions nest four deep */
+#define REPLY_DEPTH_MAX 6  /* replies of functions nest five deep */
+#define GROUP_MAX       64 /* calls in one function call: bounds how long Redis is busy with it */
+#define GROUP_STEP      16 /* its list grows by so many */
+#define GROUPS_LOOK     16 /* groups that are looked at for one to join */
 
 struct state {
     redisContext *redis; /* NULL: not connected */
@@ -279,49 +282,110 @@ static bool copy_reply(struct reply *out, const redisReply *reply, struct arena 
     return true;
 }
 
-static void take_reply(struct state *state, struct state_call *call, const redisReply *reply,
+/* Calls that share one function call: the same operation on the same job, with none of another
+ * between them. */
+struct group {
+    struct state_call **call;
+    uint32_t count;
+    bool sent;
+};
+
+static void take_reply(struct state *state, const struct group *group, const redisReply *reply,
                        struct arena *arena)
 {
     struct reply tree;
+    struct err err = {0};
     if (reply->type == REDIS_REPLY_ERROR) {
-        (void)server_error(&call->err, reply->str, reply->len);
+        (void)server_error(&err, reply->str, reply->len);
         if (server_lacks_functions(reply->str)) state->server.functions_lost = true;
     } else if (!copy_reply(&tree, reply, arena, 0)) {
-        (void)err_set(&call->err, ERR_LIMIT, "the reply of Redis does not fit in memory");
+        (void)err_set(&err, ERR_LIMIT, "the reply of Redis does not fit in memory");
     } else {
-        reply_read(call, &tree, arena);
+        reply_read(group->call, group->count, &tree, arena);
+        return;
     }
+    for (uint32_t i = 0; i < group->count; i++) group->call[i]->err = err;
 }
 
-/* Builds and queues every call that can be sent; the others have their err. */
-static int send_calls(struct state *state, struct state_call *call, uint32_t count, struct err *err)
+static bool same_job(const struct state_call *a, const struct state_call *b)
 {
-    arena_reset(&state->arena);
-    for (uint32_t i = 0; i < count; i++) {
-        struct args args;
-        call[i].err = (struct err){0};
-        call[i].job = NULL;
-        call[i].count = 0;
-        call[i].drain = false;
-        memset(&call[i].out, 0, sizeof call[i].out);
-        if (request_build(&args, &call[i], &state->arena, &call[i].err)) continue;
-        if (redisAppendCommandArgv(state->redis, (int)args.count, args.arg, args.arg_bytes)) {
-            return lost(state, err);
-        }
+    return a->job_id && b->job_id && strcmp(a->job_id, b->job_id) == 0;
+}
+
+/* The group that a call may join, if it is among the last ones. */
+static struct group *find_group(struct group *group, uint32_t count, const struct state_call *call)
+{
+    if (!request_shares(call->op)) return NULL;
+    const uint32_t end = count > GROUPS_LOOK ? count - GROUPS_LOOK : 0;
+    for (uint32_t i = count; i > end; i--) {
+        struct group *one = &group[i - 1];
+        if (!same_job(one->call[0], call)) continue;
+        return one->call[0]->op == call->op && one->count < GROUP_MAX ? one : NULL;
     }
+    return NULL;
+}
+
+/* Puts every call into a group, in the order of each job's calls. NULL: out of memory. */
+static struct group *make_groups(uint32_t *groups_count, struct state_call *call, uint32_t count,
+                                 struct arena *arena)
+{
+    struct group *group = arena_try(arena, count * sizeof *group);
+    *groups_count = 0;
+    if (!group) return NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        struct group *home = find_group(group, *groups_count, &call[i]);
+        if (!home) {
+            home = &group[(*groups_count)++];
+            *home = (struct group){0};
+        }
+        if (home->count % GROUP_STEP == 0) {
+            struct state_call **more =
+                arena_try(arena, (home->count + GROUP_STEP) * sizeof(struct state_call *));
+            if (!more) return NULL;
+            if (home->count) memcpy(more, home->call, home->count * sizeof *more);
+            home->call = more;
+        }
+        home->call[home->count++] = &call[i];
+    }
+    return group;
+}
+
+/* Queues the group's function call, with those of its calls that can be sent; the others have
+ * their err and leave the group. */
+static int send_group(struct state *state, struct group *group, struct err *err)
+{
+    struct args args;
+    struct err why = {0};
+    uint32_t kept = 0;
+    const int rc = request_begin(&args, group->call[0], &state->arena, &why);
+    for (uint32_t i = 0; i < group->count; i++) {
+        struct state_call *call = group->call[i];
+        call->err = why;
+        call->job = NULL;
+        call->count = 0;
+        call->drain = false;
+        memset(&call->out, 0, sizeof call->out);
+        if (!rc && !request_add(&args, call, &call->err)) group->call[kept++] = call;
+    }
+    group->count = kept;
+    if (!kept) return 0;
+    if (redisAppendCommandArgv(state->redis, (int)args.count, args.arg, args.arg_bytes)) {
+        return lost(state, err);
+    }
+    group->sent = true;
     return 0;
 }
 
-static int receive_replies(struct state *state, struct state_call *call, uint32_t count,
+static int receive_replies(struct state *state, const struct group *group, uint32_t count,
                            struct arena *arena, struct err *err)
 {
     const int64_t end_us = clock_mono_us() + state->options.timeout_ms * 1000;
     for (uint32_t i = 0; i < count; i++) {
-        if (call[i].err.code) continue; /* not sent */
+        if (!group[i].sent) continue;
         void *reply = NULL;
         errno = 0;
         if (redisGetReply(state->redis, &reply) != REDIS_OK) return lost(state, err);
-        take_reply(state, &call[i], reply, arena);
+        take_reply(state, &group[i], reply, arena);
         freeReplyObject(reply);
         if (clock_mono_us() > end_us && i + 1 < count) {
             disconnect(state);
@@ -348,9 +412,13 @@ int state_commit(struct state *state, struct state_call *call, uint32_t count, s
     CHECK(count <= STATE_CALLS_MAX);
     if (!count) return 0;
     int rc = reconnect(state, err);
-    if (!rc) rc = send_calls(state, call, count, err);
-    if (!rc) rc = receive_replies(state, call, count, arena, err);
-    return rc;
+    if (rc) return rc;
+    arena_reset(&state->arena);
+    uint32_t groups_count = 0;
+    struct group *group = make_groups(&groups_count, call, count, &state->arena);
+    if (!group) return err_set(err, ERR_UNAVAILABLE, "no memory for %u calls", count);
+    for (uint32_t i = 0; i < groups_count && !rc; i++) rc = send_group(state, &group[i], err);
+    return rc ? rc : receive_replies(state, group, groups_count, arena, err);
 }
 
 /* --- health ----------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* reply.c - {code, text, job, count, rows}: the order of each part is that of lua/. */
+/* reply.c - {job, {code, text, count, rows}, ...}: the order of each part is that of lua/. */
 #include "broker/state/reply.h"
 
 #include "common/base/check.h"
@@ -459,25 +459,40 @@ static int read_rows(struct state_call *call, const struct reply *rows, struct a
     }
 }
 
-void reply_read(struct state_call *call, const struct reply *reply, struct arena *arena)
+/* {code, text, count, rows} */
+static void read_answer(struct state_call *call, const struct reply *answer, struct arena *arena)
 {
     struct err *err = &call->err;
-    *err = (struct err){0};
-    if (!is_array(reply, 5)) {
+    if (!is_array(answer, 4)) {
         (void)corrupt(err, "form");
         return;
     }
     int64_t code = 0;
     char *text = NULL;
-    if (read_i64(&code, &reply->item[0], 0, ERR_CODES_COUNT - 1, err) ||
-        read_text(&text, &reply->item[1], err) || read_u32(&call->count, &reply->item[3], err)) {
+    if (read_i64(&code, &answer->item[0], 0, ERR_CODES_COUNT - 1, err) ||
+        read_text(&text, &answer->item[1], err) || read_u32(&call->count, &answer->item[2], err)) {
         return;
     }
-    if (reply->item[2].type != REPLY_NIL && read_job(&call->job, &reply->item[2], arena, err))
-        return;
     if (code) {
         (void)err_set(err, (enum err_code)code, "%s", text);
     } else {
-        (void)read_rows(call, &reply->item[4], arena);
+        (void)read_rows(call, &answer->item[3], arena);
+    }
+}
+
+void reply_read(struct state_call *const *call, uint32_t count, const struct reply *reply,
+                struct arena *arena)
+{
+    struct err err = {0};
+    Vlmq__Job *job = NULL;
+    if (!is_array(reply, (size_t)count + 1)) {
+        (void)corrupt(&err, "form");
+    } else if (reply->item[0].type != REPLY_NIL) {
+        (void)read_job(&job, &reply->item[0], arena, &err);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        call[i]->err = err;
+        call[i]->job = job;
+        if (!err.code) read_answer(call[i], &reply->item[1 + i], arena);
     }
 }

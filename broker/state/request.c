@@ -513,47 +513,58 @@ static const struct {
     bool fleet; /* keys of the fleet, not of a job */
     int (*encode)(struct args *args, const struct state_call *call, struct err *err);
 } functions[] = {
-    [STATE_SUBMIT] = {"submit", false, encode_submit},
-    [STATE_ADD] = {"add", false, encode_add},
-    [STATE_TAKE] = {"take", false, encode_take},
-    [STATE_RENEW] = {"renew", false, encode_renew},
-    [STATE_DONE] = {"done", false, encode_done},
-    [STATE_FAIL] = {"fail", false, encode_fail},
-    [STATE_YIELD] = {"yield", false, encode_yield},
-    [STATE_REAP] = {"reap", false, encode_reap},
-    [STATE_GRACE] = {"grace", false, encode_nothing},
-    [STATE_PAUSE] = {"pause", false, encode_nothing},
-    [STATE_RESUME] = {"resume", false, encode_nothing},
-    [STATE_CANCEL] = {"cancel", false, encode_cancel},
-    [STATE_RETRY] = {"retry", false, encode_retry},
-    [STATE_PRIORITY] = {"priority", false, encode_priority},
-    [STATE_RELEASE] = {"release", false, encode_release},
-    [STATE_CHAIN] = {"chain", false, encode_chain},
-    [STATE_GET] = {"get", false, encode_nothing},
-    [STATE_LOOK] = {"look", false, encode_nothing},
-    [STATE_TASKS] = {"tasks", false, encode_tasks},
-    [STATE_EVENTS] = {"events", false, encode_events},
-    [STATE_MADE] = {"made", false, encode_made},
-    [STATE_PURGE] = {"purge", false, encode_nothing},
-    [STATE_INDEX] = {"index", true, encode_job_id},
-    [STATE_UNINDEX] = {"unindex", true, encode_job_id},
-    [STATE_LIST] = {"list", true, encode_list},
-    [STATE_ACTIVE] = {"list", true, encode_list},
-    [STATE_FEED] = {"feed", true, encode_feed},
-    [STATE_TOUCH] = {"touch", true, encode_job_id},
-    [STATE_HELLO] = {"hello", true, encode_worker},
-    [STATE_BYE] = {"bye", true, encode_worker},
-    [STATE_WORKERS] = {"workers", true, encode_nothing},
-    [STATE_DRAIN] = {"drain", true, encode_worker},
+    [STATE_SUBMIT] = {LIBRARY_CALL "submit", false, encode_submit},
+    [STATE_ADD] = {LIBRARY_CALL "add", false, encode_add},
+    [STATE_TAKE] = {LIBRARY_CALL "take", false, encode_take},
+    [STATE_RENEW] = {LIBRARY_CALL "renew", false, encode_renew},
+    [STATE_DONE] = {LIBRARY_CALL "done", false, encode_done},
+    [STATE_FAIL] = {LIBRARY_CALL "fail", false, encode_fail},
+    [STATE_YIELD] = {LIBRARY_CALL "yield", false, encode_yield},
+    [STATE_REAP] = {LIBRARY_CALL "reap", false, encode_reap},
+    [STATE_GRACE] = {LIBRARY_CALL "grace", false, encode_nothing},
+    [STATE_PAUSE] = {LIBRARY_CALL "pause", false, encode_nothing},
+    [STATE_RESUME] = {LIBRARY_CALL "resume", false, encode_nothing},
+    [STATE_CANCEL] = {LIBRARY_CALL "cancel", false, encode_cancel},
+    [STATE_RETRY] = {LIBRARY_CALL "retry", false, encode_retry},
+    [STATE_PRIORITY] = {LIBRARY_CALL "priority", false, encode_priority},
+    [STATE_RELEASE] = {LIBRARY_CALL "release", false, encode_release},
+    [STATE_CHAIN] = {LIBRARY_CALL "chain", false, encode_chain},
+    [STATE_GET] = {LIBRARY_CALL "get", false, encode_nothing},
+    [STATE_LOOK] = {LIBRARY_CALL "look", false, encode_nothing},
+    [STATE_TASKS] = {LIBRARY_CALL "tasks", false, encode_tasks},
+    [STATE_EVENTS] = {LIBRARY_CALL "events", false, encode_events},
+    [STATE_MADE] = {LIBRARY_CALL "made", false, encode_made},
+    [STATE_PURGE] = {LIBRARY_CALL "purge", false, encode_nothing},
+    [STATE_INDEX] = {LIBRARY_CALL "index", true, encode_job_id},
+    [STATE_UNINDEX] = {LIBRARY_CALL "unindex", true, encode_job_id},
+    [STATE_LIST] = {LIBRARY_CALL "list", true, encode_list},
+    [STATE_ACTIVE] = {LIBRARY_CALL "list", true, encode_list},
+    [STATE_FEED] = {LIBRARY_CALL "feed", true, encode_feed},
+    [STATE_TOUCH] = {LIBRARY_CALL "touch", true, encode_job_id},
+    [STATE_HELLO] = {LIBRARY_CALL "hello", true, encode_worker},
+    [STATE_BYE] = {LIBRARY_CALL "bye", true, encode_worker},
+    [STATE_WORKERS] = {LIBRARY_CALL "workers", true, encode_nothing},
+    [STATE_DRAIN] = {LIBRARY_CALL "drain", true, encode_worker},
 };
 
-int request_build(struct args *args, const struct state_call *call, struct arena *arena,
+/* These work on a job that need not be there, and take one set of arguments. */
+static bool is_alone(enum state_op op)
+{
+    return functions[op].fleet || op == STATE_SUBMIT || op == STATE_PURGE;
+}
+
+bool request_shares(enum state_op op)
+{
+    return !is_alone(op);
+}
+
+int request_begin(struct args *args, const struct state_call *call, struct arena *arena,
                   struct err *err)
 {
     *args = (struct args){.arena = arena};
     CHECK((size_t)call->op < sizeof functions / sizeof *functions);
     args_text(args, "FCALL");
-    args_made(args, arena_printf(arena, LIBRARY_CALL "%s", functions[call->op].name));
+    args_text(args, functions[call->op].name);
     args_text(args, "1");
     if (functions[call->op].fleet) {
         args_text(args, FLEET_KEY);
@@ -563,7 +574,25 @@ int request_build(struct args *args, const struct state_call *call, struct arena
     } else {
         args_made(args, arena_printf(arena, "vlmq:{%s}:job", call->job_id));
     }
-    const int rc = functions[call->op].encode(args, call, err);
-    if (rc) return rc;
     return args->failed ? err_set(err, ERR_LIMIT, "the request does not fit in memory") : 0;
+}
+
+int request_add(struct args *args, const struct state_call *call, struct err *err)
+{
+    const size_t before = args->count;
+    char *count = NULL;
+    if (!is_alone(call->op)) {
+        count = arena_printf(args->arena, "%10u", 0u); /* the number follows when it is known */
+        args_made(args, count);
+    }
+    const size_t first = args->count;
+    int rc = functions[call->op].encode(args, call, err);
+    if (!rc && args->failed) rc = err_set(err, ERR_LIMIT, "the request does not fit in memory");
+    if (rc) {
+        args->count = before;
+        args->failed = false;
+    } else if (count) {
+        args->arg_bytes[before] = (size_t)snprintf(count, 11, "%zu", args->count - first);
+    }
+    return rc;
 }

@@ -2,9 +2,10 @@
  *
  * A broker turn fills an array of state_call, one for each transition it wants, and
  * state_commit sends them as one pipeline and fills in the replies: one round trip, one fsync.
- * Each call that changes something is one atomic Redis function (broker/state/lua, one file per
- * function); docs/state.md lists keys, functions and invariants. Every call may be repeated and
- * then answers the same.
+ * Each operation is one atomic Redis function (broker/state/lua, one file per function), and calls
+ * of the same operation on one job share a run of it, which costs a fraction of a run each;
+ * docs/state.md lists keys, functions and invariants. Calls on one job take effect in their order.
+ * Every call may be repeated and then answers the same.
  *
  * Results live in the arena given to state_commit. Texts given in stay the caller's and must
  * live until state_commit returns. Strings from Redis are validated before they get out. The
@@ -192,7 +193,8 @@ struct state_call {
 
     /* out */
     struct err err; /* code ERR_OK, or why this call alone failed */
-    Vlmq__Job *job; /* the job as it stands after the call; NULL if it failed without one */
+    Vlmq__Job *job; /* the job as it stands after the call, or after others that shared its run
+                       (they share this too); NULL if it failed without one */
     uint32_t count; /* REAP, RETRY, ADD (added so far), SUBMIT (1: created), CHAIN (position) */
     bool drain;     /* HELLO */
     union {

@@ -19,7 +19,7 @@
 /* Tasks of one job: indices stay exact in Lua's doubles and listings usable. */
 #define TASKS_PER_JOB_MAX 100000000
 /* Tasks whose payloads share one Redis field, and whose final records share one string. */
-#define TASK_CHUNK 256
+#define TASK_CHUNK 64
 /* Distinct counters of one job: classes of outcome and the kind's own sums. */
 #define COUNTERS_MAX       128
 #define COUNTER_NAME_BYTES 48

@@ -208,9 +208,9 @@ def replies():
         "workers": (30, [[WORKER, now, 1]]),
     }
     for name, (operation, answer) in rows.items():
-        put("state_reply", name, bytes([operation]) + tree([0, "", head, 1, answer]))
-    put("state_reply", "get_no_job", b"\x10" + tree([0, "", None, 1, [PROBE, []]]))
-    put("state_reply", "error", b"\2" + tree([2, "there is no such job", None, 0, []]))
+        put("state_reply", name, bytes([operation]) + tree([head, [0, "", 1, answer]]))
+    put("state_reply", "get_no_job", b"\x10" + tree([None, [0, "", 1, [PROBE, []]]]))
+    put("state_reply", "error", b"\2" + tree([None, [2, "there is no such job", 0, []]]))
     info = "redis_version:7.0.15\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"
     info += "used_memory:1024\r\naof_enabled:1\r\naof_last_write_status:ok\r\nrole:master\r\n"
     put("state_reply", "info", info)

@@ -124,7 +124,8 @@ static void as_reply(struct input input)
     arena_init(&arena, 64 << 20);
     if (call.op == STATE_TAKE) call.in.take.count = 8;
     read_value(&tree, &input, &arena, 0);
-    reply_read(&call, &tree, &arena);
+    struct state_call *calls[] = {&call};
+    reply_read(calls, 1, &tree, &arena);
     CHECK(call.err.code || !call.err.msg[0]);
     if (call.job) use_job(call.job);
     if (!call.err.code) CHECK(use_rows(&call) < (size_t)1 << 32);

@@ -2,7 +2,7 @@
 -- counters equal the states of the tasks, leases are unique, queues hold each task at most once and
 -- only ready ones, and what is due is leased or waiting.
 local prefix = string.sub(KEYS[1], 1, -4)
-local CHUNK, FIN = 256, 25
+local CHUNK, FIN = 64, 25
 local packed = redis.call('HGET', KEYS[1], 'n')
 if not packed then return 'no job' end
 local NUMBERS = { -- numbers_list of the library
@@ -22,7 +22,8 @@ end
 local live, leases, count = {}, {}, { 0, 0, 0, 0, 0, 0 }
 local flat = redis.call('HGETALL', prefix .. 'live')
 for i = 1, #flat, 2 do
-    local index, rec = tonumber(flat[i]), cmsgpack.unpack(flat[i + 1])
+    local index, r = tonumber(flat[i]), cmsgpack.unpack(flat[i + 1])
+    local rec = { s = r[1], l = r[6], lease = r[8] ~= '' and r[8] } -- rec_pack of the library
     live[index] = rec
     expect(redis.call('ZSCORE', prefix .. 'order', index), 'live but not in order: ' .. index)
     if rec.s == 2 then

@@ -8,6 +8,8 @@
 --
 -- Redis runs a function alone and does not roll back: every function checks everything before
 -- its first write. docs/state.md describes keys, functions and invariants.
+--
+-- A reply is {job or nil, {code, text, count, rows}, ...}: an answer for each call in the arguments.
 
 local CODE = {
     OK = 0, INVALID = 1, NOT_FOUND = 2, STALE = 3, CANCELLED = 4, LIMIT = 5, UNAVAILABLE = 7,
@@ -30,14 +32,22 @@ local function time_ms()
     return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+-- Redis would print a Lua number as a double of 17 digits, which takes longer than most commands.
+local function digits(number)
+    return string.format('%d', number)
+end
+
+local function answer(code, text, count, rows)
+    return { code, text or '', count or 0, rows or {} }
+end
+
 -- A function of the fleet: body(prefix, args, now) returns code, text, count, rows.
 local function fleet_function(name, flags, body)
     redis.register_function{
         function_name = 'vlmq_1_' .. name,
         flags = flags,
         callback = function(keys, args)
-            local code, text, count, rows = body(keys[1], args, time_ms())
-            return { code, text or '', false, count or 0, rows or {} }
+            return { false, answer(body(keys[1], args, time_ms())) }
         end,
     }
 end

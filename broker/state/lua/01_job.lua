@@ -1,4 +1,4 @@
--- 01_job.lua - the job's hash: loaded once, changed as a table, saved once.
+-- 01_job.lua - the job: its hash is loaded once, changed as a table, and saved once.
 
 local JOB_VERSION = 7 -- the place of version
 -- Texts that change. dead_why: the first death. `head` never does: the packed vlmq.Job.
@@ -13,7 +13,8 @@ end
 -- total counts all tasks; ready is what the other sums leave of it. next: tasks from here on were
 -- never taken. plans, plans_dead: planning tasks that are not done, and dead ones among them.
 -- close: the closing task that is not done yet, or -1. position: entries taken from the source
--- job. held_failed: 1 if RELEASE failed it.
+-- job. held_failed: 1 if RELEASE failed it. The tables at the end are what 02_task.lua has read and
+-- not yet written.
 local function job_table(job_key, n, head, reason, dead_why, source_why)
     return {
         key = job_key, prefix = string.sub(job_key, 1, -4), head = head, was = n,
@@ -25,6 +26,7 @@ local function job_table(job_key, n, head, reason, dead_why, source_why)
         items_ok = n[17] or 0, bytes = n[18] or 0, plans = n[19] or 0, plans_dead = n[20] or 0,
         close = n[21] or 0, source = n[22] or 0, position = n[23] or 0,
         attempts_max = n[24] or 0, held_failed = n[25] or 0,
+        recs = {}, changed = {}, fresh = {}, due = {}, fins = {}, left = {}, made = {},
     }
 end
 
@@ -103,24 +105,5 @@ end
 
 local function task_event(job, name, index, rec, text)
     redis.call('XADD', key(job, 'events'), 'MAXLEN', '~', EVENTS_MAX, '*', 'n', name, 'x',
-        text or '', 't', index, 'a', rec.a, 'w', rec.w)
-end
-
--- A function on one job that exists: body(job, args, now) checks, then writes, and returns code,
--- text, count, rows. It changes the fields of job only when it returns OK.
-local function job_function(name, flags, body)
-    redis.register_function{
-        function_name = 'vlmq_1_' .. name,
-        flags = flags,
-        callback = function(keys, args)
-            local now = time_ms()
-            local job = job_load(keys[1])
-            if not job then
-                return { CODE.NOT_FOUND, 'no such job', false, 0, {} }
-            end
-            local code, text, count, rows = body(job, args, now)
-            if flags ~= READS then job_save(job) end
-            return { code, text or '', job_view(job, now), count or 0, rows or {} }
-        end,
-    }
+        text or '', 't', digits(index), 'a', digits(rec.a), 'w', rec.w)
 end

@@ -10,6 +10,9 @@
 -- their first renewal, lease, w worker, st renewed, added tasks added, items ok bytes: its progress
 -- in the sums of the job, pb packed progress, code and why of the last failure, ll and lo: the
 -- last lease that ended and how, cu and ta: it has a cursor, a log tail.
+--
+-- Records are read once, changed as tables, and written together by tasks_save, as are deadlines
+-- and the rest of what every attempt changes: many calls then cost little more than one.
 
 local FIN_FORMAT = '<BI2BBI4c16' -- state, attempts, failures, losses, lease prefix, digest prefix
 local FIN_BYTES = 25
@@ -61,7 +64,7 @@ local function task_entry(job, index, cache)
     local chunk, inside = chunk_of(index)
     if cache.chunk ~= chunk then
         cache.chunk = chunk
-        cache.data = redis.call('HGET', key(job, 'payload'), chunk)
+        cache.data = redis.call('HGET', key(job, 'payload'), digits(chunk))
     end
     local entry = chunk_entry(cache.data, inside)
     local name_bytes = string.byte(entry, 2)
@@ -74,9 +77,10 @@ local function tasks_append(job, entries, first)
     while first <= #entries do
         local chunk, inside = chunk_of(job.total)
         local count = math.min(TASK_CHUNK - inside, #entries - first + 1)
-        local old = inside > 0 and redis.call('HGET', key(job, 'payload'), chunk) or nil
-        redis.call('HSET', key(job, 'payload'), chunk, chunk_append(old, entries, first, count))
-        redis.call('HINCRBY', key(job, 'left'), chunk, count)
+        local name = digits(chunk)
+        local old = inside > 0 and redis.call('HGET', key(job, 'payload'), name) or nil
+        redis.call('HSET', key(job, 'payload'), name, chunk_append(old, entries, first, count))
+        redis.call('HINCRBY', key(job, 'left'), name, digits(count))
         for i = first, first + count - 1 do
             if string.byte(entries[i], 1) == PHASE.PLAN then job.plans = job.plans + 1 end
         end
@@ -85,27 +89,80 @@ local function tasks_append(job, entries, first)
     end
 end
 
+-- In Redis a record is an array: a table of names costs three times as much to pack and to read.
+local function rec_pack(rec)
+    return cmsgpack.pack({
+        rec.s, rec.p, rec.n, rec.a, rec.f, rec.l, rec.u, rec.lease, rec.w, rec.st, rec.added,
+        rec.items, rec.ok, rec.bytes, rec.pb, rec.code, rec.why, rec.ll, rec.lo, rec.cu, rec.ta,
+    })
+end
+
+local function rec_unpack(packed)
+    local r = cmsgpack.unpack(packed)
+    return {
+        s = r[1], p = r[2], n = r[3], a = r[4], f = r[5], l = r[6], u = r[7], lease = r[8],
+        w = r[9], st = r[10], added = r[11], items = r[12], ok = r[13], bytes = r[14], pb = r[15],
+        code = r[16], why = r[17], ll = r[18], lo = r[19], cu = r[20], ta = r[21],
+    }
+end
+
+local function rec_new(phase, name)
+    return {
+        s = TASK.READY, p = phase, n = name, a = 0, f = 0, l = 0, u = 0, lease = '', w = '',
+        st = false, added = 0, items = 0, ok = 0, bytes = 0, pb = '', code = 0, why = '', ll = '',
+        lo = '', cu = false, ta = false,
+    }
+end
+
+-- Records of tasks that are about to be asked for, all at once.
+local function live_read(job, names)
+    if #names < 2 then return end
+    local found = redis.call('HMGET', key(job, 'live'), unpack(names))
+    for i = 1, #names do
+        job.recs[tonumber(names[i])] = found[i] and rec_unpack(found[i]) or false
+    end
+end
+
+-- The record of a task, or nil. What is changed in it is kept by live_put.
 local function live_get(job, index)
-    local packed = redis.call('HGET', key(job, 'live'), index)
-    return packed and cmsgpack.unpack(packed) or nil
+    local rec = job.recs[index]
+    if rec == nil then
+        local packed = redis.call('HGET', key(job, 'live'), digits(index))
+        rec = packed and rec_unpack(packed) or false
+        job.recs[index] = rec
+    end
+    return rec or nil
 end
 
 local function live_put(job, index, rec)
-    redis.call('HSET', key(job, 'live'), index, cmsgpack.pack(rec))
+    job.recs[index] = rec
+    job.changed[index] = true
 end
 
 local function live_new(job, index, phase, name)
-    redis.call('ZADD', key(job, 'order'), index, index)
-    return {
-        s = TASK.READY, p = phase, n = name, a = 0, f = 0, l = 0, u = 0, added = 0, items = 0,
-        ok = 0, bytes = 0, pb = '', code = 0, why = '', w = '',
-    }
+    job.fresh[index] = true
+    return rec_new(phase, name)
+end
+
+-- The task is done: no record any more, nor a deadline.
+local function live_drop(job, index)
+    job.recs[index] = false
+    job.changed[index] = true
+    job.due[index] = false
+end
+
+local function due_set(job, index, at)
+    job.due[index] = at
+end
+
+local function due_drop(job, index)
+    job.due[index] = false
 end
 
 -- Where the next attempt could go on.
 local function cursor_put(job, index, rec, cursor)
     rec.cu = true
-    redis.call('HSET', key(job, 'cursor'), index, cursor)
+    redis.call('HSET', key(job, 'cursor'), digits(index), cursor)
 end
 
 -- The record of a task whose lease is this one, or nil and what is there instead.
@@ -122,25 +179,110 @@ end
 -- What is kept of a done task, or nil.
 local function fin_get(job, index)
     local chunk, inside = chunk_of(index)
-    local packed = redis.call('GETRANGE', key(job, 'fin:' .. chunk), inside * FIN_BYTES,
-        (inside + 1) * FIN_BYTES - 1)
+    local fins = job.fins[chunk]
+    local packed = fins and fins[inside] or redis.call('GETRANGE',
+        key(job, 'fin:' .. digits(chunk)), inside * FIN_BYTES, (inside + 1) * FIN_BYTES - 1)
     if #packed < FIN_BYTES then return nil end
     local state, attempts, failures, losses, lease, digest = struct.unpack(FIN_FORMAT, packed)
     if state == 0 then return nil end
     return { s = state, a = attempts, f = failures, l = losses, lease = lease, digest = digest }
 end
 
--- The string is made at its full length at once: growing it would double its memory.
 local function fin_put(job, index, rec, digest)
     local chunk, inside = chunk_of(index)
-    local name = key(job, 'fin:' .. chunk)
+    local fins = job.fins[chunk]
+    if not fins then
+        fins = {}
+        job.fins[chunk] = fins
+    end
+    fins[inside] = struct.pack(FIN_FORMAT, TASK.DONE, math.min(rec.a, 65535), math.min(rec.f, 255),
+        math.min(rec.l, 255), lease_prefix(rec.lease), string.sub(digest, 1, 16))
+    job.left[chunk] = (job.left[chunk] or 0) + 1
+end
+
+-- Records that lie side by side are written at once. The string is made at its full length at once:
+-- growing it would double its memory.
+local function fins_save(job, chunk, fins)
+    local name = key(job, 'fin:' .. digits(chunk))
     if redis.call('EXISTS', name) == 0 then
         local rows = math.min(TASK_CHUNK, job.total - chunk * TASK_CHUNK)
         redis.call('SET', name, string.rep('\0', rows * FIN_BYTES))
     end
-    redis.call('SETRANGE', name, inside * FIN_BYTES, struct.pack(FIN_FORMAT, TASK.DONE,
-        math.min(rec.a, 65535), math.min(rec.f, 255), math.min(rec.l, 255),
-        lease_prefix(rec.lease), string.sub(digest, 1, 16)))
+    local places = {}
+    for inside in pairs(fins) do places[#places + 1] = inside end
+    table.sort(places)
+    local first = 1
+    while first <= #places do
+        local last, run = first, { fins[places[first]] }
+        while places[last + 1] == places[last] + 1 do
+            last = last + 1
+            run[#run + 1] = fins[places[last]]
+        end
+        redis.call('SETRANGE', name, digits(places[first] * FIN_BYTES), table.concat(run))
+        first = last + 1
+    end
+end
+
+-- Tasks of a chunk are done: its payloads shrink to names when they were the last.
+local function left_save(job, chunk, done)
+    local name = digits(chunk)
+    if redis.call('HINCRBY', key(job, 'left'), name, digits(-done)) > 0 then return end
+    local packed = redis.call('HGET', key(job, 'payload'), name)
+    redis.call('HSET', key(job, 'payload'), name, chunk_strip(packed))
+    redis.call('HDEL', key(job, 'left'), name)
+end
+
+-- One command for all of a list; Lua's stack bounds how many fit into one.
+local function call_all(command, name, list)
+    local step = 4000
+    for from = 1, #list, step do
+        redis.call(command, name, unpack(list, from, math.min(from + step - 1, #list)))
+    end
+end
+
+local function due_save(job)
+    local set, drop = {}, {}
+    for index, at in pairs(job.due) do
+        if at then
+            set[#set + 1] = digits(at)
+            set[#set + 1] = digits(index)
+        else
+            drop[#drop + 1] = digits(index)
+        end
+    end
+    job.due = {}
+    call_all('ZADD', key(job, 'due'), set)
+    call_all('ZREM', key(job, 'due'), drop)
+end
+
+local function live_save(job)
+    local set, drop, order = {}, {}, {}
+    for index in pairs(job.changed) do
+        local name, rec = digits(index), job.recs[index]
+        if rec then
+            set[#set + 1] = name
+            set[#set + 1] = rec_pack(rec)
+        else
+            drop[#drop + 1] = name
+        end
+        if rec and job.fresh[index] then
+            order[#order + 1] = name
+            order[#order + 1] = name
+        end
+    end
+    call_all('HSET', key(job, 'live'), set)
+    call_all('ZADD', key(job, 'order'), order)
+    call_all('HDEL', key(job, 'live'), drop)
+    call_all('ZREM', key(job, 'order'), drop)
+end
+
+-- Writes what calls have changed.
+local function tasks_save(job)
+    live_save(job)
+    due_save(job)
+    for chunk, fins in pairs(job.fins) do fins_save(job, chunk, fins) end
+    for chunk, done in pairs(job.left) do left_save(job, chunk, done) end
+    call_all('RPUSH', key(job, 'made'), job.made)
 end
 
 -- Replaces the attempt's part of the job's sums.

@@ -3,16 +3,16 @@
 -- A task may be taken again: alone when it has cost workers their lives.
 local function task_ready(job, index, rec)
     rec.s = TASK.READY
-    redis.call('RPUSH', key(job, rec.l >= LOSSES_ALONE and 'alone' or 'again'), index)
+    redis.call('RPUSH', key(job, rec.l >= LOSSES_ALONE and 'alone' or 'again'), digits(index))
 end
 
 -- The lease is over. What it had got through leaves the sums; the next attempt counts anew.
 local function lease_end(job, index, rec, outcome)
     rec.ll, rec.lo = rec.lease, outcome
-    rec.lease = nil
+    rec.lease = ''
     progress_set(job, rec, 0, 0, 0)
     rec.pb = ''
-    redis.call('ZREM', key(job, 'due'), index)
+    due_drop(job, index)
     job.leased = job.leased - 1
 end
 
@@ -24,7 +24,7 @@ end
 local function task_wait(job, index, rec, due)
     rec.s = TASK.WAITING
     job.waiting = job.waiting + 1
-    redis.call('ZADD', key(job, 'due'), due, index)
+    due_set(job, index, due)
 end
 
 local function task_dead(job, index, rec)
@@ -111,6 +111,7 @@ local function job_settle(job, now)
             job_end(job, JOB.FAILED, 'job.failed', 'closing failed: ' .. rec.why, now)
         end
     elseif job.state == JOB.CANCELLING and job.leased == 0 then
+        due_save(job)
         redis.call('UNLINK', key(job, 'due'))
         job_end(job, JOB.CANCELLED, 'job.cancelled', job.reason, now)
     end

@@ -12,4 +12,4 @@ job_function('add', WRITES, function(job, args, now)
     live_put(job, index, rec)
     job_settle(job, now)
     return CODE.OK, '', rec.added
-end)
+end, true)

@@ -33,22 +33,16 @@ end
 -- An entry of `made` is the index, and the name where it is not the task's own.
 local function done_made(job, index, rec, made)
     if made == '' then return end
-    redis.call('RPUSH', key(job, 'made'), made == rec.n and index or index .. ':' .. made)
+    local number = digits(index)
+    job.made[#job.made + 1] = made == rec.n and number or number .. ':' .. made
 end
 
--- The task's own memory shrinks to its record in fin, the chunk's to names when it was the last.
+-- The task's own memory shrinks to its record in fin.
 local function done_pack(job, index, rec, digest)
     fin_put(job, index, rec, digest)
-    redis.call('HDEL', key(job, 'live'), index)
-    if rec.cu then redis.call('HDEL', key(job, 'cursor'), index) end
-    if rec.ta then redis.call('HDEL', key(job, 'tail'), index) end
-    redis.call('ZREM', key(job, 'order'), index)
-    redis.call('ZREM', key(job, 'due'), index)
-    local chunk = chunk_of(index)
-    if redis.call('HINCRBY', key(job, 'left'), chunk, -1) > 0 then return end
-    local packed = redis.call('HGET', key(job, 'payload'), chunk)
-    redis.call('HSET', key(job, 'payload'), chunk, chunk_strip(packed))
-    redis.call('HDEL', key(job, 'left'), chunk)
+    if rec.cu then redis.call('HDEL', key(job, 'cursor'), digits(index)) end
+    if rec.ta then redis.call('HDEL', key(job, 'tail'), digits(index)) end
+    live_drop(job, index)
 end
 
 job_function('done', WRITES, function(job, args, now)
@@ -76,4 +70,4 @@ job_function('done', WRITES, function(job, args, now)
     if rec.p == PHASE.PLAN then job.plans = job.plans - 1 end
     if job.state == JOB.CLOSING then job_closed(job, now) else job_settle(job, now) end
     return CODE.OK
-end)
+end, true)

@@ -11,10 +11,10 @@ end
 local function fail_tail(job, index, rec, tail)
     local tails = key(job, 'tail')
     if tail == '' then
-        if rec.ta then redis.call('HDEL', tails, index) end
-        rec.ta = nil
+        if rec.ta then redis.call('HDEL', tails, digits(index)) end
+        rec.ta = false
     elseif rec.ta or redis.call('HLEN', tails) < TAILS_MAX then
-        redis.call('HSET', tails, index, tail)
+        redis.call('HSET', tails, digits(index), tail)
         rec.ta = true
     end
 end
@@ -42,4 +42,4 @@ job_function('fail', WRITES, function(job, args, now)
     live_put(job, index, rec)
     job_settle(job, now)
     return CODE.OK
-end)
+end, true)

@@ -3,11 +3,13 @@
 job_function('grace', WRITES, function(job, args, now)
     if job_ended(job) then return CODE.OK end
     local deadline = now + LEASE_TTL_MS
-    local due = redis.call('ZRANGE', key(job, 'due'), '-inf', deadline, 'BYSCORE')
+    due_save(job)
+    local due = redis.call('ZRANGE', key(job, 'due'), '-inf', digits(deadline), 'BYSCORE')
     local moved = 0
-    for _, index in ipairs(due) do
+    for _, member in ipairs(due) do
+        local index = tonumber(member)
         if live_get(job, index).s == TASK.LEASED then
-            redis.call('ZADD', key(job, 'due'), deadline, index)
+            due_set(job, index, deadline)
             moved = moved + 1
         end
     end

@@ -12,15 +12,15 @@ redis.register_function{
     callback = function(keys)
         local now = time_ms()
         local job = job_load(keys[1])
-        if not job then return { CODE.OK, '', false, 0, {} } end
+        if not job then return { false, answer(CODE.OK) } end
         local view = job_view(job, now)
         if not job_ended(job) then
-            return { CODE.INVALID, 'the job has not ended: cancel it first', view, 0, {} }
+            return { view, answer(CODE.INVALID, 'the job has not ended: cancel it first') }
         end
         for chunk = 0, chunk_of(math.max(job.total, 1) - 1) do
-            redis.call('UNLINK', key(job, 'fin:' .. chunk))
+            redis.call('UNLINK', key(job, 'fin:' .. digits(chunk)))
         end
         for _, name in ipairs(PURGE_NAMES) do redis.call('UNLINK', key(job, name)) end
-        return { CODE.OK, '', view, 0, {} }
+        return { view, answer(CODE.OK) }
     end,
 }

@@ -20,7 +20,7 @@ end
 
 -- A waiting task of a cancelled job was counted as cancelled then.
 local function reap_waited(job, index, rec)
-    redis.call('ZREM', key(job, 'due'), index)
+    due_drop(job, index)
     if job.state == JOB.CANCELLING then
         rec.s = TASK.CANCELLED
         return
@@ -32,19 +32,19 @@ end
 -- Deadlines further ahead than any can be come from before the clock jumped back.
 local function reap_pull_in(job, now)
     local limit = now + math.max(LEASE_TTL_MS, BACKOFF_MAX_MS) + CLOCK_SLACK_MS
-    local far = redis.call('ZRANGE', key(job, 'due'), '(' .. string.format('%.0f', limit), '+inf',
+    local far = redis.call('ZRANGE', key(job, 'due'), '(' .. digits(limit), '+inf',
         'BYSCORE', 'LIMIT', 0, REAP_MAX)
-    for _, index in ipairs(far) do
-        redis.call('ZADD', key(job, 'due'), now + LEASE_TTL_MS, index)
-    end
+    for _, member in ipairs(far) do due_set(job, tonumber(member), now + LEASE_TTL_MS) end
+    due_save(job)
 end
 
 job_function('reap', WRITES, function(job, args, now)
     if job_ended(job) then return CODE.OK end
+    due_save(job)
     reap_pull_in(job, now)
     local believed = tonumber(args[1] or 0) -- a broker of before names none
     local last = believed > 0 and math.min(believed, now) or now
-    local due = redis.call('ZRANGE', key(job, 'due'), '-inf', last, 'BYSCORE', 'LIMIT', 0, REAP_MAX)
+    local due = redis.call('ZRANGE', key(job, 'due'), '-inf', digits(last), 'BYSCORE', 'LIMIT', 0, REAP_MAX)
     for _, member in ipairs(due) do
         local index = tonumber(member)
         local rec = live_get(job, index)

@@ -11,6 +11,6 @@ job_function('renew', WRITES, function(job, args, now)
     rec.pb = args[6]
     if args[7] == '1' then cursor_put(job, index, rec, args[8]) end
     live_put(job, index, rec)
-    redis.call('ZADD', key(job, 'due'), now + LEASE_TTL_MS, index)
+    due_set(job, index, now + LEASE_TTL_MS)
     return CODE.OK
-end)
+end, true)

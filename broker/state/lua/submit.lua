@@ -27,9 +27,9 @@ redis.register_function{
         local digest = redis.call('HGET', keys[1], 'digest')
         if digest and digest ~= args[1] then
             local id = string.match(keys[1], '{(.*)}')
-            return { CODE.INVALID, 'job ' .. id .. ' exists with another spec', false, 0, {} }
+            return { false, answer(CODE.INVALID, 'job ' .. id .. ' exists with another spec') }
         end
         local job = digest and job_load(keys[1]) or submit_new(keys[1], args, now)
-        return { CODE.OK, '', job_view(job, now), digest and 0 or 1, {} }
+        return { job_view(job, now), answer(CODE.OK, '', digest and 0 or 1) }
     end,
 }

@@ -5,10 +5,11 @@
 -- The next task of a list that is still ready, and its record.
 local function take_pop(job, list)
     while true do
-        local index = redis.call('LPOP', key(job, list))
-        if not index then return nil end
+        local member = redis.call('LPOP', key(job, list))
+        if not member then return nil end
+        local index = tonumber(member)
         local rec = live_get(job, index)
-        if rec and rec.s == TASK.READY then return tonumber(index), rec end
+        if rec and rec.s == TASK.READY then return index, rec end
     end
 end
 
@@ -22,7 +23,7 @@ end
 
 local function take_grant(job, index, rec, alone, cache)
     local phase, name, payload = task_entry(job, index, cache)
-    local cursor = rec.cu and redis.call('HGET', key(job, 'cursor'), index) or ''
+    local cursor = rec.cu and redis.call('HGET', key(job, 'cursor'), digits(index)) or ''
     return { index, rec.a, rec.added, job.dead, phase, alone, name, rec.lease, payload, cursor }
 end
 
@@ -32,7 +33,7 @@ local function take_lease(job, index, rec, worker, lease, now)
     job.leased = job.leased + 1
     if job.started == 0 then job.started = now end
     live_put(job, index, rec)
-    redis.call('ZADD', key(job, 'due'), now + LEASE_TTL_MS, index)
+    due_set(job, index, now + LEASE_TTL_MS)
 end
 
 -- The same take again: what it leased then and still holds. `took` keeps each worker's last take.
@@ -71,7 +72,7 @@ job_function('take', WRITES, function(job, args, now)
         if not index then break end
         take_lease(job, index, rec, worker, args[3 + i], now)
         rows[i] = take_grant(job, index, rec, alone, cache)
-        took[i + 1] = index .. (alone == 1 and 'a' or '')
+        took[i + 1] = digits(index) .. (alone == 1 and 'a' or '')
         if alone == 1 then break end
     end
     if #rows > 0 then

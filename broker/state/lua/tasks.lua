@@ -14,8 +14,8 @@ local function tasks_row(job, index, rec, state, tails, cache)
     local phase, name = task_entry(job, index, cache)
     local fin = state == TASK.DONE and fin_get(job, index) or nil
     local due = (state == TASK.LEASED or state == TASK.WAITING) and
-        redis.call('ZSCORE', key(job, 'due'), index) or 0
-    local tail = tails and rec and rec.ta and redis.call('HGET', key(job, 'tail'), index) or ''
+        redis.call('ZSCORE', key(job, 'due'), digits(index)) or 0
+    local tail = tails and rec and rec.ta and redis.call('HGET', key(job, 'tail'), digits(index)) or ''
     local counts = fin or rec or { a = 0, f = 0, l = 0 }
     rec = rec or { w = '', code = 0, why = '', pb = '' }
     return { index, phase, state, counts.a, counts.f, counts.l, tonumber(due), rec.code, name,

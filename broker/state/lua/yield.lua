@@ -19,4 +19,4 @@ job_function('yield', WRITES, function(job, args, now)
     live_put(job, index, rec)
     job_settle(job, now)
     return CODE.OK
-end)
+end, true)

@@ -16,6 +16,7 @@
 struct bench {
     struct chan *said;
     struct wake wake;
+    struct crew *crew;
     struct task *task;
     uint8_t spec[4200];
 };
@@ -56,6 +57,7 @@ static void begin_kind(struct bench *bench, const Vlmq__Grant *grant, const stru
         .cpus = 1,
         .said = bench->said,
         .wake = &bench->wake,
+        .crew = bench->crew,
     };
     EXPECT_OK(task_new(&bench->task, &options, grant, &err), &err);
     EXPECT_OK(task_start(bench->task, &err), &err);
@@ -78,7 +80,7 @@ static enum host_says next(struct bench *bench)
 static int end(struct bench *bench)
 {
     EXPECT_EQ(next(bench), HOST_SAYS_ENDED);
-    task_join(bench->task);
+    task_end(bench->task);
     return bench->task->rc;
 }
 
@@ -94,6 +96,7 @@ static int bench_open(void **state)
     static struct bench bench;
     memset(&bench, 0, sizeof bench);
     bench.said = chan_new(TASKS_MAX);
+    bench.crew = crew_new(TASKS_MAX);
     *state = &bench;
     return wake_open(&bench.wake);
 }
@@ -102,6 +105,7 @@ static int bench_close(void **state)
 {
     struct bench *bench = *state;
     task_free(bench->task);
+    crew_free(bench->crew);
     chan_close(bench->said);
     chan_free(bench->said);
     wake_close(&bench->wake);
@@ -252,7 +256,7 @@ TEST(task, plan_adds_in_messages_that_follow_each_other)
         added += (uint32_t)add->n_tasks;
         host_answer(&bench->task->host, 0, added, NULL);
     }
-    task_join(bench->task);
+    task_end(bench->task);
     EXPECT_OK(bench->task->rc, &bench->task->err);
     EXPECT_EQ(added, 2500);
     EXPECT_EQ(bench->task->host.added, 2500);
@@ -377,7 +381,7 @@ TEST(task, result_that_is_too_large_for_one_message_is_added_in_parts)
         added += (uint32_t)add->n_tasks;
         host_answer(&bench->task->host, 0, added, NULL);
     }
-    task_join(bench->task);
+    task_end(bench->task);
     EXPECT_OK(bench->task->rc, &bench->task->err);
     EXPECT(added > 0);
     EXPECT(bench->task->result.tasks_count > 0);
