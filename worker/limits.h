@@ -47,6 +47,9 @@ _Static_assert(2 * (SLOTS_MAX + SLOTS_INTERACTIVE_MAX) <= TASKS_MAX,
  * workers keep it busy for less than a tenth of its time. */
 #define PROGRESS_MS 1000
 
+/* Events that are taken in before leases, reports and takes are looked after again. */
+#define EVENTS_MAX 64
+
 #define HELLO_MS 10000
 /* A report is tried at least so long, also when the lease is nearly over. */
 #define REPORT_MIN_MS 2000

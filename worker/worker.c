@@ -213,14 +213,14 @@ static void on_failure(struct worker *w, const struct link_event *event, bool *b
     }
 }
 
-/* Takes the next event. bye: set when the goodbye is answered, or cannot be. */
-static void listen(struct worker *w, int64_t wait_ms, bool *bye)
+/* Takes the next event; false: there was none. */
+static bool listen_once(struct worker *w, int64_t wait_ms, bool *bye)
 {
     struct link_event event;
     link_next(w->link, &event, &w->wake.fd, 1, wait_ms);
     switch (event.kind) {
     case LINK_NOTHING:
-        break;
+        return false;
     case LINK_ANSWER:
         on_answer(w, &event, bye);
         break;
@@ -238,6 +238,14 @@ static void listen(struct worker *w, int64_t wait_ms, bool *bye)
         renew_all(w);
         break;
     }
+    return true;
+}
+
+/* Takes the next event, and those that have come with it. bye: set when the goodbye is answered, or
+ * cannot be. */
+static void listen(struct worker *w, int64_t wait_ms, bool *bye)
+{
+    for (uint32_t i = 0; i < EVENTS_MAX && listen_once(w, i ? 0 : wait_ms, bye); i++) continue;
 }
 
 static int64_t least(int64_t a, int64_t b)

@@ -175,9 +175,9 @@ void wake_raise(struct wake *wake)
 void wake_clear(struct wake *wake)
 {
     /* The descriptor first: a raise that comes between the two lines writes nothing, and the
-     * reader, who looks at its queues after this call, sees what was put there before it. */
+     * reader, who looks at its queues after this call, sees what was put there before it. Nothing
+     * to read: the raiser is about to write, and the next call clears it. */
     uint64_t count;
-    const ssize_t got = read(wake->fd, &count, sizeof count);
-    (void)got; /* EAGAIN: it was quiet */
-    atomic_store(&wake->raised, false);
+    if (atomic_load(&wake->raised) && read(wake->fd, &count, sizeof count) > 0)
+        atomic_store(&wake->raised, false);
 }

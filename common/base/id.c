@@ -20,11 +20,19 @@ void id_job(char dst[JOB_ID_BYTES])
     dst[JOB_ID_MADE] = 0;
 }
 
+/* Ids are checked with every message, and strspn would build a table each time. */
+static bool is_digit_or(char c, char first, char last)
+{
+    return (c >= '0' && c <= '9') || (c >= first && c <= last);
+}
+
 bool id_job_valid(const char *text)
 {
+    size_t bytes = 0;
     if (!text || text[0] == '-') return false;
-    const size_t bytes = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
-    return bytes >= 1 && bytes < JOB_ID_BYTES && text[bytes] == 0;
+    while (is_digit_or(text[bytes], 'a', 'z') || text[bytes] == '-')
+        if (++bytes == JOB_ID_BYTES) return false;
+    return bytes >= 1 && text[bytes] == 0;
 }
 
 void id_lease(char dst[LEASE_ID_BYTES])
@@ -38,8 +46,9 @@ void id_lease(char dst[LEASE_ID_BYTES])
 bool id_lease_valid(const char *text)
 {
     if (!text) return false;
-    const size_t bytes = strspn(text, "0123456789abcdef");
-    return bytes == LEASE_ID_BYTES - 1 && text[bytes] == 0;
+    for (size_t i = 0; i < LEASE_ID_BYTES - 1; i++)
+        if (!is_digit_or(text[i], 'a', 'f')) return false;
+    return text[LEASE_ID_BYTES - 1] == 0;
 }
 
 /* Host and device names become what fits a table, a key and a file name. */

@@ -27,7 +27,7 @@ _Static_assert(SOCK_FRAME_BYTES_MAX == MESSAGE_BYTES_MAX + ENVELOPE_HEAD_BYTES_M
                "a frame is a body and an envelope");
 
 struct request {
-    uint64_t id; /* 0: the slot is free */
+    uint64_t id;
     uint64_t ctx;
     Vlmq__Type type;
     uint8_t *body;
@@ -58,7 +58,7 @@ struct link {
     uint32_t pings_count; /* since the last message */
     int64_t send_at_ms;   /* not before: the transport was full */
 
-    struct request request[LINK_REQUESTS_MAX];
+    struct request request[LINK_REQUESTS_MAX]; /* the first open_count, in no order */
     uint32_t open_count;
     const void *data; /* the message behind the last event; the sock's */
     size_t data_bytes;
@@ -146,15 +146,13 @@ int link_open(struct link **out, const struct link_options *options, struct err 
 static void request_end(struct link *link, struct request *request)
 {
     mem_free(request->body);
-    *request = (struct request){0};
-    link->open_count--;
+    *request = link->request[--link->open_count];
 }
 
 void link_close(struct link *link)
 {
     if (!link) return;
-    for (uint32_t i = 0; i < LINK_REQUESTS_MAX; i++)
-        if (link->request[i].id) request_end(link, &link->request[i]);
+    while (link->open_count) request_end(link, &link->request[0]);
     sock_close(link->sock);
     sock_keys_deinit(&link->keys);
     buf_deinit(&link->out);
@@ -201,15 +199,15 @@ static bool request_send(struct link *link, struct request *request, int64_t now
 static void send_due(struct link *link, int64_t now)
 {
     if (!is_up(link) || link->send_at_ms > now) return;
-    for (uint32_t i = 0; i < LINK_REQUESTS_MAX; i++) {
+    for (uint32_t i = 0; i < link->open_count; i++) {
         struct request *request = &link->request[i];
-        if (request->id && request->due_at_ms <= now && !request_send(link, request, now)) return;
+        if (request->due_at_ms <= now && !request_send(link, request, now)) return;
     }
 }
 
 static struct request *find(struct link *link, uint64_t id)
 {
-    for (uint32_t i = 0; i < LINK_REQUESTS_MAX; i++)
+    for (uint32_t i = 0; i < link->open_count; i++)
         if (link->request[i].id == id) return &link->request[i];
     return NULL;
 }
@@ -246,8 +244,8 @@ int link_send(struct link *link, uint64_t *request_id, Vlmq__Type type,
 {
     const int64_t now = now_ms(link);
     CHECK(envelope_answer_type(type) != VLMQ__TYPE__TYPE_UNSPECIFIED);
-    struct request *slot = find(link, 0);
-    if (!slot) return err_set(err, ERR_LIMIT, "%d requests are open already", LINK_REQUESTS_MAX);
+    if (link->open_count == LINK_REQUESTS_MAX)
+        return err_set(err, ERR_LIMIT, "%d requests are open already", LINK_REQUESTS_MAX);
     struct request request = {
         .id = fresh_id(link),
         .ctx = ctx,
@@ -258,7 +256,8 @@ int link_send(struct link *link, uint64_t *request_id, Vlmq__Type type,
     };
     const int rc = keep_body(&request, body, err);
     if (rc) return rc;
-    if (link->open_count++ == 0) listen_anew(link, now);
+    if (!link->open_count) listen_anew(link, now);
+    struct request *slot = &link->request[link->open_count++];
     *slot = request;
     if (request_id) *request_id = request.id;
     if (is_up(link) && link->send_at_ms <= now) (void)request_send(link, slot, now);
@@ -296,9 +295,9 @@ static void greet(struct link *link, int64_t now)
     link->moved = link->moved || link->came_up;
     link->came_up = true;
     link->send_at_ms = 0;
-    for (uint32_t i = 0; i < LINK_REQUESTS_MAX; i++) {
+    for (uint32_t i = 0; i < link->open_count; i++) {
         struct request *request = &link->request[i];
-        if (request->id && !request->backoff_ms) request->due_at_ms = now;
+        if (!request->backoff_ms) request->due_at_ms = now;
     }
 }
 
@@ -354,9 +353,9 @@ static void fail_request(struct link *link, struct request *request, struct link
 
 static bool fail_overdue(struct link *link, int64_t now, struct link_event *event)
 {
-    for (uint32_t i = 0; i < LINK_REQUESTS_MAX && link->open_count; i++) {
+    for (uint32_t i = 0; i < link->open_count; i++) {
         struct request *request = &link->request[i];
-        if (!request->id || request->deadline_ms > now) continue;
+        if (request->deadline_ms > now) continue;
         const char *name = envelope_type_name(request->type);
         if (request->last.code)
             event->err = request->last;
@@ -372,6 +371,12 @@ static bool fail_overdue(struct link *link, int64_t now, struct link_event *even
     return false;
 }
 
+/* A person gets a sentence, also from a broker that sends none. */
+static const char *sentence_of(const Vlmq__Error *error)
+{
+    return error->message[0] ? error->message : "the broker gives no reason";
+}
+
 /* The broker asks for patience: the request goes out again later. */
 static void postpone(struct request *request, const Vlmq__Error *error, int64_t now)
 {
@@ -380,7 +385,7 @@ static void postpone(struct request *request, const Vlmq__Error *error, int64_t 
     if (!error->retry_after_ms && wait > BACKOFF_MAX_MS) wait = BACKOFF_MAX_MS;
     request->backoff_ms = least(wait, RETRY_AFTER_MAX_MS);
     request->due_at_ms = now + request->backoff_ms;
-    err_set(&request->last, ERR_UNAVAILABLE, "%s", error->message);
+    err_set(&request->last, ERR_UNAVAILABLE, "%s", sentence_of(error));
 }
 
 static bool take_error(struct link *link, struct request *request, const Vlmq__Error *error,
@@ -390,7 +395,7 @@ static bool take_error(struct link *link, struct request *request, const Vlmq__E
         postpone(request, error, now_ms(link));
         return false;
     }
-    err_set(&event->err, envelope_code(error->code), "%s", error->message);
+    err_set(&event->err, envelope_code(error->code), "%s", sentence_of(error));
     fail_request(link, request, event);
     return true;
 }
@@ -449,9 +454,8 @@ static int64_t next_due_ms(const struct link *link, int64_t now)
 {
     int64_t due = INT64_MAX;
     const bool up = is_up(link);
-    for (uint32_t i = 0; i < LINK_REQUESTS_MAX && link->open_count; i++) {
+    for (uint32_t i = 0; i < link->open_count; i++) {
         const struct request *request = &link->request[i];
-        if (!request->id) continue;
         due = least(due, request->deadline_ms);
         const int64_t send_at =
             request->due_at_ms > link->send_at_ms ? request->due_at_ms : link->send_at_ms;
@@ -487,10 +491,7 @@ void link_next(struct link *link, struct link_event *event, const int *fds, uint
     const int64_t end = wait_ms < 0 ? INT64_MAX : now_ms(link) + wait_ms;
     *event = (struct link_event){.kind = LINK_NOTHING};
     for (;;) {
-        if (step(link, event)) {
-            if (fds_count) event->fds = sock_poll(link->sock, fds, fds_count, 0) >> 1;
-            return;
-        }
+        if (step(link, event) || wait_ms == 0) return;
         const int64_t now = now_ms(link);
         const int64_t due = least(end, next_due_ms(link, now));
         const uint32_t mask = sock_poll(link->sock, fds, fds_count,

@@ -65,7 +65,8 @@ CHECKED int link_send(struct link *link, uint64_t *request_id, Vlmq__Type type,
                       const ProtobufCMessage *body, uint32_t timeout_ms, uint64_t ctx,
                       struct err *err);
 void link_forget(struct link *link, uint64_t request_id);
-/* Waits up to wait_ms for the next event. */
+/* Waits up to wait_ms for the next event. With wait_ms 0 it takes what has come already, and does
+ * not look at the fds. */
 void link_next(struct link *link, struct link_event *event, const int *fds, uint32_t fds_count,
                int64_t wait_ms);
 /* For programs that do one thing at a time: sends and waits. The answer's body is unpacked into

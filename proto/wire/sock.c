@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,7 @@
 #define BACKLOG             1024 /* a fleet that comes back at once after a restart */
 #define DROPS_PER_CALL_MAX  64   /* bad messages in one sock_recv before others get their turn */
 #define HANDSHAKES_PER_CALL 64   /* and decisions about keys */
+#define RECVS_PER_LOOK      32   /* messages in a row before new connections get their turn */
 #define ZAP_ADDRESS         "inproc://zeromq.zap.01"
 #define ZAP_DOMAIN          "vlmq"
 #define MONITOR_ADDRESS     "inproc://monitor"
@@ -50,9 +52,12 @@
 
 struct sock {
     void *context, *socket;
-    void *zap;         /* server with keys: decides about connections */
-    void *monitor;     /* client: hints about its connection */
-    zmq_msg_t message; /* what sock_recv gave out last */
+    void *zap;            /* server with keys: decides about connections */
+    void *monitor;        /* client: hints about its connection */
+    int fd, other_fd;     /* of the socket; of zap or monitor, or -1 */
+    bool other_more;      /* zap was not emptied */
+    uint32_t quiet_recvs; /* since the last look at zap or monitor */
+    zmq_msg_t message;    /* what sock_recv gave out last */
     bool is_server;
     char (*address)[SOCK_ADDRESS_BYTES];
     uint32_t address_count;
@@ -83,6 +88,14 @@ static int set_data(struct sock *sock, int option, const void *data, size_t byte
 {
     if (zmq_setsockopt(sock->socket, option, data, bytes))
         return fail(err, ERR_INTERNAL, "set an option of a socket");
+    return 0;
+}
+
+static int get_fd(int *fd, void *socket, struct err *err)
+{
+    size_t bytes = sizeof *fd;
+    if (zmq_getsockopt(socket, ZMQ_FD, fd, &bytes))
+        return fail(err, ERR_INTERNAL, "get the descriptor of a socket");
     return 0;
 }
 
@@ -120,6 +133,8 @@ static int sock_new(struct sock **out, int type, struct err *err)
     int rc = set_all(sock, common, sizeof common / sizeof *common, err);
     const int64_t bytes_max = SOCK_FRAME_BYTES_MAX;
     if (!rc) rc = set_data(sock, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max, err);
+    sock->other_fd = -1;
+    if (!rc) rc = get_fd(&sock->fd, sock->socket, err);
     if (rc) {
         sock_close(sock);
         return rc;
@@ -208,6 +223,7 @@ static void zap_serve(struct sock *sock)
 {
     enum { VERSION, REQUEST_ID, DOMAIN_NAME, ADDRESS, ROUTING_ID, MECHANISM, KEY, FRAMES };
     zmq_msg_t frame[FRAMES];
+    sock->other_more = sock->zap;
     for (int served = 0; sock->zap && served < HANDSHAKES_PER_CALL; served++) {
         int count;
         for (int i = 0; i < FRAMES; i++) zmq_msg_init(&frame[i]);
@@ -222,7 +238,10 @@ static void zap_serve(struct sock *sock)
             zap_answer(sock, &frame[REQUEST_ID], key, allowed);
         }
         for (int i = 0; i < FRAMES; i++) zmq_msg_close(&frame[i]);
-        if (!got) return;
+        if (!got) {
+            sock->other_more = false;
+            return;
+        }
     }
 }
 
@@ -234,7 +253,8 @@ static int listen_secure(struct sock *sock, const struct sock_keys *keys, struct
         zmq_bind(sock->zap, ZAP_ADDRESS))
         return fail(err, ERR_INTERNAL, "open the handler of keys");
     sock_allow_replace(sock, keys);
-    int rc = set_int(sock, ZMQ_CURVE_SERVER, 1, err);
+    int rc = get_fd(&sock->other_fd, sock->zap, err);
+    if (!rc) rc = set_int(sock, ZMQ_CURVE_SERVER, 1, err);
     if (!rc) rc = set_data(sock, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, strlen(ZAP_DOMAIN), err);
     if (!rc) rc = set_data(sock, ZMQ_CURVE_SECRETKEY, keys->secret_key, SOCK_KEY_BYTES, err);
     return rc;
@@ -298,6 +318,7 @@ int sock_listen(struct sock **out, const char *const *address, uint32_t count,
         sock_close(sock);
         return rc;
     }
+    zap_serve(sock); /* empty: from now on its descriptor tells */
     *out = sock;
     return 0;
 }
@@ -309,77 +330,6 @@ const char *sock_address(const struct sock *sock, uint32_t i)
 }
 
 /* Client. */
-
-static int connect_secure(struct sock *sock, const struct sock_keys *keys, struct err *err)
-{
-    if (!keys->server_key[0])
-        return err_set(err, ERR_INVALID,
-                       "the key file lacks the line `server = KEY` with the broker's public key");
-    int rc = set_data(sock, ZMQ_CURVE_SERVERKEY, keys->server_key, SOCK_KEY_BYTES, err);
-    if (!rc) rc = set_data(sock, ZMQ_CURVE_PUBLICKEY, keys->public_key, SOCK_KEY_BYTES, err);
-    if (!rc) rc = set_data(sock, ZMQ_CURVE_SECRETKEY, keys->secret_key, SOCK_KEY_BYTES, err);
-    return rc;
-}
-
-static int watch_connection(struct sock *sock, struct err *err)
-{
-    const int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_DISCONNECTED |
-                       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
-    if (zmq_socket_monitor(sock->socket, MONITOR_ADDRESS, events))
-        return fail(err, ERR_INTERNAL, "watch a connection");
-    sock->monitor = zmq_socket(sock->context, ZMQ_PAIR);
-    if (!sock->monitor || zmq_connect(sock->monitor, MONITOR_ADDRESS))
-        return fail(err, ERR_INTERNAL, "watch a connection");
-    return 0;
-}
-
-int sock_connect(struct sock **out, const char *text, const struct sock_keys *keys, struct err *err)
-{
-    struct sock *sock = NULL;
-    struct address address;
-    uint8_t id[ROUTING_ID_BYTES];
-    int rc = address_parse(&address, text, false, err);
-    if (!rc) rc = sock_new(&sock, ZMQ_DEALER, err);
-    if (rc) return rc;
-    /* A random name of its own; names that begin with zero are ZeroMQ's. */
-    rng_secure(id, sizeof id);
-    id[0] |= 1;
-    const struct setting settings[] = {
-        {ZMQ_IMMEDIATE, 1},
-        {ZMQ_IPV6, address.ipv6},
-        {ZMQ_RCVHWM, SEND_MESSAGES_MAX},
-        {ZMQ_RECONNECT_IVL, RECONNECT_MS},
-        {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS},
-        {ZMQ_HEARTBEAT_IVL, CLIENT_HEARTBEAT_MS},
-        {ZMQ_HEARTBEAT_TIMEOUT, CLIENT_SILENCE_MS},
-    };
-    rc = set_all(sock, settings, sizeof settings / sizeof *settings, err);
-    if (!rc) rc = set_data(sock, ZMQ_ROUTING_ID, id, sizeof id, err);
-    if (!rc && keys) rc = connect_secure(sock, keys, err);
-    if (!rc) rc = watch_connection(sock, err);
-    if (!rc && zmq_connect(sock->socket, text))
-        rc = err_set(err, ERR_INVALID, "connect to %.100s: %s", text, zmq_strerror(zmq_errno()));
-    if (rc) {
-        sock_close(sock);
-        return rc;
-    }
-    *out = sock;
-    return 0;
-}
-
-void sock_close(struct sock *sock)
-{
-    if (!sock) return;
-    zmq_msg_close(&sock->message);
-    if (sock->monitor) zmq_close(sock->monitor);
-    if (sock->socket) zmq_close(sock->socket);
-    if (sock->zap) zmq_close(sock->zap);
-    while (sock->context && zmq_ctx_term(sock->context) && zmq_errno() == EINTR) continue;
-    mem_free(sock->address);
-    mem_free(sock->allow);
-    mem_free(sock);
-}
 
 static void learn(struct sock *sock, uint16_t event)
 {
@@ -425,6 +375,91 @@ static void monitor_serve(struct sock *sock)
         zmq_recv(sock->monitor, NULL, 0, 0);
         learn(sock, event);
     }
+}
+
+static int connect_secure(struct sock *sock, const struct sock_keys *keys, struct err *err)
+{
+    if (!keys->server_key[0])
+        return err_set(err, ERR_INVALID,
+                       "the key file lacks the line `server = KEY` with the broker's public key");
+    int rc = set_data(sock, ZMQ_CURVE_SERVERKEY, keys->server_key, SOCK_KEY_BYTES, err);
+    if (!rc) rc = set_data(sock, ZMQ_CURVE_PUBLICKEY, keys->public_key, SOCK_KEY_BYTES, err);
+    if (!rc) rc = set_data(sock, ZMQ_CURVE_SECRETKEY, keys->secret_key, SOCK_KEY_BYTES, err);
+    return rc;
+}
+
+/* What the key handler or the monitor has. Either raises its descriptor only after it was found
+ * empty. */
+static void serve_other(struct sock *sock)
+{
+    sock->quiet_recvs = 0;
+    zap_serve(sock);
+    monitor_serve(sock);
+}
+
+static int watch_connection(struct sock *sock, struct err *err)
+{
+    const int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_DISCONNECTED |
+                       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+    if (zmq_socket_monitor(sock->socket, MONITOR_ADDRESS, events))
+        return fail(err, ERR_INTERNAL, "watch a connection");
+    sock->monitor = zmq_socket(sock->context, ZMQ_PAIR);
+    if (!sock->monitor || zmq_connect(sock->monitor, MONITOR_ADDRESS))
+        return fail(err, ERR_INTERNAL, "watch a connection");
+    return get_fd(&sock->other_fd, sock->monitor, err);
+}
+
+int sock_connect(struct sock **out, const char *text, const struct sock_keys *keys, struct err *err)
+{
+    struct sock *sock = NULL;
+    struct address address;
+    uint8_t id[ROUTING_ID_BYTES];
+    int rc = address_parse(&address, text, false, err);
+    if (!rc) rc = sock_new(&sock, ZMQ_DEALER, err);
+    if (rc) return rc;
+    /* A random name of its own; names that begin with zero are ZeroMQ's. */
+    rng_secure(id, sizeof id);
+    id[0] |= 1;
+    const struct setting settings[] = {
+        {ZMQ_IMMEDIATE, 1},
+        {ZMQ_IPV6, address.ipv6},
+        {ZMQ_RCVHWM, SEND_MESSAGES_MAX},
+        {ZMQ_RECONNECT_IVL, RECONNECT_MS},
+        {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS},
+        {ZMQ_HEARTBEAT_IVL, CLIENT_HEARTBEAT_MS},
+        {ZMQ_HEARTBEAT_TIMEOUT, CLIENT_SILENCE_MS},
+    };
+    rc = set_all(sock, settings, sizeof settings / sizeof *settings, err);
+    if (!rc) rc = set_data(sock, ZMQ_ROUTING_ID, id, sizeof id, err);
+    if (!rc && keys) rc = connect_secure(sock, keys, err);
+    if (!rc) rc = watch_connection(sock, err);
+    if (!rc && zmq_connect(sock->socket, text))
+        rc = err_set(err, ERR_INVALID, "connect to %.100s: %s", text, zmq_strerror(zmq_errno()));
+    if (rc) {
+        sock_close(sock);
+        return rc;
+    }
+    serve_other(sock);
+    *out = sock;
+    return 0;
+}
+
+void sock_close(struct sock *sock)
+{
+    if (!sock) return;
+    zmq_msg_close(&sock->message);
+    if (sock->monitor) {
+        /* libzmq loses the memory of an event that nobody is there to take. */
+        (void)zmq_socket_monitor(sock->socket, NULL, 0);
+        zmq_close(sock->monitor);
+    }
+    if (sock->socket) zmq_close(sock->socket);
+    if (sock->zap) zmq_close(sock->zap);
+    while (sock->context && zmq_ctx_term(sock->context) && zmq_errno() == EINTR) continue;
+    mem_free(sock->address);
+    mem_free(sock->allow);
+    mem_free(sock);
 }
 
 enum sock_state sock_state(const struct sock *sock)
@@ -494,16 +529,17 @@ static int recv_one(struct sock *sock, struct sock_peer *peer)
 int sock_recv(struct sock *sock, struct sock_peer *peer, const void **data, size_t *bytes)
 {
     CHECK(!sock->is_server || peer != NULL);
-    zap_serve(sock);
-    monitor_serve(sock);
+    const bool is_new = !sock->is_server && sock->state != SOCK_UP;
+    if (is_new || ++sock->quiet_recvs >= RECVS_PER_LOOK) serve_other(sock);
     for (int i = 0; i < DROPS_PER_CALL_MAX; i++) {
         const int got = recv_one(sock, peer);
-        if (got == 0) return 0;
+        if (got == 0) break;
         if (got < 0) continue;
         *data = zmq_msg_data(&sock->message);
         *bytes = zmq_msg_size(&sock->message);
         return 1;
     }
+    serve_other(sock);
     return 0;
 }
 
@@ -523,37 +559,43 @@ bool sock_send(struct sock *sock, const void *data, size_t bytes)
     return zmq_send(sock->socket, data, bytes, ZMQ_DONTWAIT) >= 0;
 }
 
-/* items: the socket, then the handler or monitor (as other), then the fds. */
-static uint32_t ready_mask(const zmq_pollitem_t *item, int first_fd, const int *fds,
-                           uint32_t fds_count)
+static bool has_message(struct sock *sock)
 {
-    uint32_t mask = item[0].revents ? 1 : 0;
-    int next = first_fd;
-    for (uint32_t i = 0; i < fds_count; i++)
-        if (fds[i] >= 0 && item[next++].revents) mask |= 2u << i;
-    return mask;
+    int events = 0;
+    size_t bytes = sizeof events;
+    while (zmq_getsockopt(sock->socket, ZMQ_EVENTS, &events, &bytes) && zmq_errno() == EINTR)
+        continue;
+    return events & ZMQ_POLLIN;
 }
 
+static int poll_limit(int64_t wait_ms, int64_t end_ms)
+{
+    if (wait_ms < 0) return -1;
+    const int64_t left_ms = end_ms - clock_real.mono_ms(&clock_real);
+    return left_ms < 0 ? 0 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+}
+
+/* zmq_poll would do the same with three times as many system calls. A socket's descriptor tells of
+ * news, not of messages, and whoever sends may have read the news: so messages are asked for before
+ * every wait. Nothing is sent on the other socket after it was last emptied. */
 uint32_t sock_poll(struct sock *sock, const int *fds, uint32_t fds_count, int64_t wait_ms)
 {
     CHECK(fds_count <= SOCK_POLL_FDS_MAX);
-    zmq_pollitem_t item[2 + SOCK_POLL_FDS_MAX] = {{.socket = sock->socket, .events = ZMQ_POLLIN}};
-    int count = 1;
-    void *other = sock->is_server ? sock->zap : sock->monitor;
-    if (other) item[count++] = (zmq_pollitem_t){.socket = other, .events = ZMQ_POLLIN};
-    const int first_fd = count;
+    struct pollfd item[2 + SOCK_POLL_FDS_MAX] = {{.fd = sock->fd, .events = POLLIN},
+                                                 {.fd = sock->other_fd, .events = POLLIN}};
     for (uint32_t i = 0; i < fds_count; i++)
-        if (fds[i] >= 0) item[count++] = (zmq_pollitem_t){.fd = fds[i], .events = ZMQ_POLLIN};
+        item[2 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
     const int64_t end_ms = wait_ms < 0 ? INT64_MAX : clock_real.mono_ms(&clock_real) + wait_ms;
     for (;;) {
-        int64_t left_ms = wait_ms < 0 ? -1 : end_ms - clock_real.mono_ms(&clock_real);
-        if (wait_ms >= 0 && left_ms < 0) left_ms = 0;
-        if (left_ms > INT_MAX) left_ms = INT_MAX;
-        if (zmq_poll(item, count, (long)left_ms) < 0) return 0;
-        const uint32_t mask = ready_mask(item, first_fd, fds, fds_count);
-        const bool hinted = other && item[1].revents;
-        if (hinted && sock->is_server) zap_serve(sock);
-        if (hinted && !sock->is_server) monitor_serve(sock);
-        if (mask || left_ms == 0 || (hinted && !sock->is_server)) return mask;
+        uint32_t mask = has_message(sock) ? 1 : 0;
+        const int limit = mask || sock->other_more ? 0 : poll_limit(wait_ms, end_ms);
+        if (poll(item, 2 + fds_count, limit) < 0) return mask; /* a signal */
+        for (uint32_t i = 0; i < fds_count; i++)
+            if (item[2 + i].revents) mask |= 2u << i;
+        const bool hinted = item[1].revents || sock->other_more;
+        if (hinted) serve_other(sock);
+        if (!(mask & 1) && item[0].revents && has_message(sock)) mask |= 1;
+        if (mask || wait_ms == 0 || poll_limit(wait_ms, end_ms) == 0) return mask;
+        if (hinted && !sock->is_server) return mask;
     }
 }
