@@ -27,6 +27,7 @@ local function job_table(job_key, n, head, reason, dead_why, source_why)
         close = n[21] or 0, source = n[22] or 0, position = n[23] or 0,
         attempts_max = n[24] or 0, held_failed = n[25] or 0,
         recs = {}, changed = {}, fresh = {}, due = {}, fins = {}, left = {}, made = {},
+        counts = {}, known = {},
     }
 end
 
@@ -44,7 +45,7 @@ local function job_new(job_key, head)
 end
 
 local function job_load(job_key)
-    local values = redis.call('HMGET', job_key, 'n', 'head', unpack(JOB_TEXTS))
+    local values = call('HMGET', job_key, 'n', 'head', unpack(JOB_TEXTS))
     if not values[1] then return nil end
     local was = cmsgpack.unpack(values[1])
     local job = job_table(job_key, was, values[2], values[3], values[4], values[5])
@@ -72,7 +73,7 @@ local function job_save(job)
     if not changed then return end
     job.version = job.version + 1
     numbers[JOB_VERSION] = job.version
-    redis.call('HSET', job.key, 'n', cmsgpack.pack(numbers), unpack(texts))
+    call('HSET', job.key, 'n', cmsgpack.pack(numbers), unpack(texts))
 end
 
 local function job_ready(job)
@@ -85,7 +86,7 @@ end
 
 local function job_due(job)
     if job_ended(job) or (job.leased == 0 and job.waiting == 0) then return 0 end
-    local first = redis.call('ZRANGE', key(job, 'due'), 0, 0, 'WITHSCORES')
+    local first = call('ZRANGE', key(job, 'due'), 0, 0, 'WITHSCORES')
     return tonumber(first[2] or 0)
 end
 
@@ -99,11 +100,11 @@ local function job_view(job, now)
 end
 
 local function job_event(job, name, text)
-    redis.call('XADD', key(job, 'events'), 'MAXLEN', '~', EVENTS_MAX, '*', 'n', name, 'x',
+    call('XADD', key(job, 'events'), 'MAXLEN', '~', EVENTS_MAX, '*', 'n', name, 'x',
         text or '')
 end
 
 local function task_event(job, name, index, rec, text)
-    redis.call('XADD', key(job, 'events'), 'MAXLEN', '~', EVENTS_MAX, '*', 'n', name, 'x',
-        text or '', 't', digits(index), 'a', digits(rec.a), 'w', rec.w)
+    call('XADD', key(job, 'events'), 'MAXLEN', '~', EVENTS_MAX, '*', 'n', name, 'x',
+        text or '', 't', digits(index), 'a', digits(rec[R_ATTEMPTS]), 'w', rec[R_WORKER])
 end

@@ -6,16 +6,12 @@
 --   index >= job.next, no record    ready, never taken (cancelled in a cancelled job)
 --   a record in `live`              leased, waiting, ready again, dead or cancelled
 --   a record in `fin:<chunk>`       done
--- A live record: s state, p phase, n name, a attempts, f failures, l losses, u leases lost before
--- their first renewal, lease, w worker, st renewed, added tasks added, items ok bytes: its progress
--- in the sums of the job, pb packed progress, code and why of the last failure, ll and lo: the
--- last lease that ended and how, cu and ta: it has a cursor, a log tail.
---
 -- Records are read once, changed as tables, and written together by tasks_save, as are deadlines
 -- and the rest of what every attempt changes: many calls then cost little more than one.
 
 local FIN_FORMAT = '<BI2BBI4c16' -- state, attempts, failures, losses, lease prefix, digest prefix
 local FIN_BYTES = 25
+local COUNT_EXACT = 2 ^ 52
 
 local function chunk_of(index)
     return math.floor(index / TASK_CHUNK), index % TASK_CHUNK
@@ -64,7 +60,7 @@ local function task_entry(job, index, cache)
     local chunk, inside = chunk_of(index)
     if cache.chunk ~= chunk then
         cache.chunk = chunk
-        cache.data = redis.call('HGET', key(job, 'payload'), digits(chunk))
+        cache.data = call('HGET', key(job, 'payload'), digits(chunk))
     end
     local entry = chunk_entry(cache.data, inside)
     local name_bytes = string.byte(entry, 2)
@@ -78,9 +74,9 @@ local function tasks_append(job, entries, first)
         local chunk, inside = chunk_of(job.total)
         local count = math.min(TASK_CHUNK - inside, #entries - first + 1)
         local name = digits(chunk)
-        local old = inside > 0 and redis.call('HGET', key(job, 'payload'), name) or nil
-        redis.call('HSET', key(job, 'payload'), name, chunk_append(old, entries, first, count))
-        redis.call('HINCRBY', key(job, 'left'), name, digits(count))
+        local old = inside > 0 and call('HGET', key(job, 'payload'), name) or nil
+        call('HSET', key(job, 'payload'), name, chunk_append(old, entries, first, count))
+        call('HINCRBY', key(job, 'left'), name, digits(count))
         for i = first, first + count - 1 do
             if string.byte(entries[i], 1) == PHASE.PLAN then job.plans = job.plans + 1 end
         end
@@ -89,37 +85,19 @@ local function tasks_append(job, entries, first)
     end
 end
 
--- In Redis a record is an array: a table of names costs three times as much to pack and to read.
-local function rec_pack(rec)
-    return cmsgpack.pack({
-        rec.s, rec.p, rec.n, rec.a, rec.f, rec.l, rec.u, rec.lease, rec.w, rec.st, rec.added,
-        rec.items, rec.ok, rec.bytes, rec.pb, rec.code, rec.why, rec.ll, rec.lo, rec.cu, rec.ta,
-    })
-end
-
-local function rec_unpack(packed)
-    local r = cmsgpack.unpack(packed)
-    return {
-        s = r[1], p = r[2], n = r[3], a = r[4], f = r[5], l = r[6], u = r[7], lease = r[8],
-        w = r[9], st = r[10], added = r[11], items = r[12], ok = r[13], bytes = r[14], pb = r[15],
-        code = r[16], why = r[17], ll = r[18], lo = r[19], cu = r[20], ta = r[21],
-    }
-end
-
 local function rec_new(phase, name)
     return {
-        s = TASK.READY, p = phase, n = name, a = 0, f = 0, l = 0, u = 0, lease = '', w = '',
-        st = false, added = 0, items = 0, ok = 0, bytes = 0, pb = '', code = 0, why = '', ll = '',
-        lo = '', cu = false, ta = false,
+        TASK.READY, phase, name, 0, 0, 0, 0, '', '', false, 0, 0, 0, 0, '', 0, '', '', '', false,
+        false,
     }
 end
 
 -- Records of tasks that are about to be asked for, all at once.
 local function live_read(job, names)
     if #names < 2 then return end
-    local found = redis.call('HMGET', key(job, 'live'), unpack(names))
+    local found = call('HMGET', key(job, 'live'), unpack(names))
     for i = 1, #names do
-        job.recs[tonumber(names[i])] = found[i] and rec_unpack(found[i]) or false
+        job.recs[tonumber(names[i])] = found[i] and cmsgpack.unpack(found[i]) or false
     end
 end
 
@@ -127,8 +105,8 @@ end
 local function live_get(job, index)
     local rec = job.recs[index]
     if rec == nil then
-        local packed = redis.call('HGET', key(job, 'live'), digits(index))
-        rec = packed and rec_unpack(packed) or false
+        local packed = call('HGET', key(job, 'live'), digits(index))
+        rec = packed and cmsgpack.unpack(packed) or false
         job.recs[index] = rec
     end
     return rec or nil
@@ -161,14 +139,14 @@ end
 
 -- Where the next attempt could go on.
 local function cursor_put(job, index, rec, cursor)
-    rec.cu = true
-    redis.call('HSET', key(job, 'cursor'), digits(index), cursor)
+    rec[R_CURSOR] = true
+    call('HSET', key(job, 'cursor'), digits(index), cursor)
 end
 
 -- The record of a task whose lease is this one, or nil and what is there instead.
 local function live_held(job, index, lease)
     local rec = live_get(job, index)
-    if rec and rec.s == TASK.LEASED and rec.lease == lease then return rec end
+    if rec and rec[R_STATE] == TASK.LEASED and rec[R_LEASE] == lease then return rec end
     return nil, rec
 end
 
@@ -180,7 +158,7 @@ end
 local function fin_get(job, index)
     local chunk, inside = chunk_of(index)
     local fins = job.fins[chunk]
-    local packed = fins and fins[inside] or redis.call('GETRANGE',
+    local packed = fins and fins[inside] or call('GETRANGE',
         key(job, 'fin:' .. digits(chunk)), inside * FIN_BYTES, (inside + 1) * FIN_BYTES - 1)
     if #packed < FIN_BYTES then return nil end
     local state, attempts, failures, losses, lease, digest = struct.unpack(FIN_FORMAT, packed)
@@ -195,8 +173,9 @@ local function fin_put(job, index, rec, digest)
         fins = {}
         job.fins[chunk] = fins
     end
-    fins[inside] = struct.pack(FIN_FORMAT, TASK.DONE, math.min(rec.a, 65535), math.min(rec.f, 255),
-        math.min(rec.l, 255), lease_prefix(rec.lease), string.sub(digest, 1, 16))
+    fins[inside] = struct.pack(FIN_FORMAT, TASK.DONE, math.min(rec[R_ATTEMPTS], 65535),
+        math.min(rec[R_FAILURES], 255), math.min(rec[R_LOSSES], 255), lease_prefix(rec[R_LEASE]),
+        string.sub(digest, 1, 16))
     job.left[chunk] = (job.left[chunk] or 0) + 1
 end
 
@@ -204,9 +183,9 @@ end
 -- growing it would double its memory.
 local function fins_save(job, chunk, fins)
     local name = key(job, 'fin:' .. digits(chunk))
-    if redis.call('EXISTS', name) == 0 then
+    if call('EXISTS', name) == 0 then
         local rows = math.min(TASK_CHUNK, job.total - chunk * TASK_CHUNK)
-        redis.call('SET', name, string.rep('\0', rows * FIN_BYTES))
+        call('SET', name, string.rep('\0', rows * FIN_BYTES))
     end
     local places = {}
     for inside in pairs(fins) do places[#places + 1] = inside end
@@ -218,7 +197,7 @@ local function fins_save(job, chunk, fins)
             last = last + 1
             run[#run + 1] = fins[places[last]]
         end
-        redis.call('SETRANGE', name, digits(places[first] * FIN_BYTES), table.concat(run))
+        call('SETRANGE', name, digits(places[first] * FIN_BYTES), table.concat(run))
         first = last + 1
     end
 end
@@ -226,17 +205,17 @@ end
 -- Tasks of a chunk are done: its payloads shrink to names when they were the last.
 local function left_save(job, chunk, done)
     local name = digits(chunk)
-    if redis.call('HINCRBY', key(job, 'left'), name, digits(-done)) > 0 then return end
-    local packed = redis.call('HGET', key(job, 'payload'), name)
-    redis.call('HSET', key(job, 'payload'), name, chunk_strip(packed))
-    redis.call('HDEL', key(job, 'left'), name)
+    if call('HINCRBY', key(job, 'left'), name, digits(-done)) > 0 then return end
+    local packed = call('HGET', key(job, 'payload'), name)
+    call('HSET', key(job, 'payload'), name, chunk_strip(packed))
+    call('HDEL', key(job, 'left'), name)
 end
 
 -- One command for all of a list; Lua's stack bounds how many fit into one.
 local function call_all(command, name, list)
     local step = 4000
     for from = 1, #list, step do
-        redis.call(command, name, unpack(list, from, math.min(from + step - 1, #list)))
+        call(command, name, unpack(list, from, math.min(from + step - 1, #list)))
     end
 end
 
@@ -261,7 +240,7 @@ local function live_save(job)
         local name, rec = digits(index), job.recs[index]
         if rec then
             set[#set + 1] = name
-            set[#set + 1] = rec_pack(rec)
+            set[#set + 1] = cmsgpack.pack(rec)
         else
             drop[#drop + 1] = name
         end
@@ -276,8 +255,39 @@ local function live_save(job)
     call_all('ZREM', key(job, 'order'), drop)
 end
 
+-- The names that the job has counters for.
+local function counts_known(job)
+    if not job.counters then
+        job.counters = 0
+        for _, name in ipairs(call('HKEYS', key(job, 'count'))) do
+            job.known[name] = true
+            job.counters = job.counters + 1
+        end
+    end
+    return job.known
+end
+
+-- Lua would round large values; Redis adds them up exactly. A sum that leaves 64 bits stays where
+-- it is.
+local function counts_add(job, name, value)
+    local known, number = counts_known(job), tonumber(value)
+    if not known[name] then
+        known[name] = true
+        job.counters = job.counters + 1
+    end
+    local sum = (job.counts[name] or 0) + number
+    if math.abs(number) > COUNT_EXACT or math.abs(sum) > COUNT_EXACT then
+        redis.pcall('HINCRBY', key(job, 'count'), name, value)
+    else
+        job.counts[name] = sum
+    end
+end
+
 -- Writes what calls have changed.
 local function tasks_save(job)
+    for name, sum in pairs(job.counts) do
+        redis.pcall('HINCRBY', key(job, 'count'), name, digits(sum))
+    end
     live_save(job)
     due_save(job)
     for chunk, fins in pairs(job.fins) do fins_save(job, chunk, fins) end
@@ -287,10 +297,10 @@ end
 
 -- Replaces the attempt's part of the job's sums.
 local function progress_set(job, rec, items, ok, bytes)
-    job.items = job.items + items - rec.items
-    job.items_ok = job.items_ok + ok - rec.ok
-    job.bytes = job.bytes + bytes - rec.bytes
-    rec.items, rec.ok, rec.bytes = items, ok, bytes
+    job.items = job.items + items - rec[R_ITEMS]
+    job.items_ok = job.items_ok + ok - rec[R_ITEMS_OK]
+    job.bytes = job.bytes + bytes - rec[R_BYTES]
+    rec[R_ITEMS], rec[R_ITEMS_OK], rec[R_BYTES] = items, ok, bytes
 end
 
 -- Numbers and texts of new tasks come as pairs (entry, items) from args[at] on; the first `skip` of

@@ -2,44 +2,44 @@
 
 -- A task may be taken again: alone when it has cost workers their lives.
 local function task_ready(job, index, rec)
-    rec.s = TASK.READY
-    redis.call('RPUSH', key(job, rec.l >= LOSSES_ALONE and 'alone' or 'again'), digits(index))
+    rec[R_STATE] = TASK.READY
+    call('RPUSH', key(job, rec[R_LOSSES] >= LOSSES_ALONE and 'alone' or 'again'), digits(index))
 end
 
 -- The lease is over. What it had got through leaves the sums; the next attempt counts anew.
 local function lease_end(job, index, rec, outcome)
-    rec.ll, rec.lo = rec.lease, outcome
-    rec.lease = ''
+    rec[R_LAST], rec[R_OUTCOME] = rec[R_LEASE], outcome
+    rec[R_LEASE] = ''
     progress_set(job, rec, 0, 0, 0)
-    rec.pb = ''
+    rec[R_PROGRESS] = ''
     due_drop(job, index)
     job.leased = job.leased - 1
 end
 
 local function task_cancelled(job, rec)
-    rec.s = TASK.CANCELLED
+    rec[R_STATE] = TASK.CANCELLED
     job.cancelled = job.cancelled + 1
 end
 
 local function task_wait(job, index, rec, due)
-    rec.s = TASK.WAITING
+    rec[R_STATE] = TASK.WAITING
     job.waiting = job.waiting + 1
     due_set(job, index, due)
 end
 
 local function task_dead(job, index, rec)
-    rec.s = TASK.DEAD
+    rec[R_STATE] = TASK.DEAD
     job.dead = job.dead + 1
-    if job.dead_why == '' then job.dead_why = rec.why end
-    if rec.p == PHASE.PLAN then job.plans_dead = job.plans_dead + 1 end
-    task_event(job, 'task.dead', index, rec, rec.why)
+    if job.dead_why == '' then job.dead_why = rec[R_WHY] end
+    if rec[R_PHASE] == PHASE.PLAN then job.plans_dead = job.plans_dead + 1 end
+    task_event(job, 'task.dead', index, rec, rec[R_WHY])
 end
 
 -- Undoes task_dead; failures and losses count anew.
 local function task_revive(job, index, rec)
-    rec.f, rec.l, rec.u = 0, 0, 0
+    rec[R_FAILURES], rec[R_LOSSES], rec[R_UNSTARTED] = 0, 0, 0
     job.dead = job.dead - 1
-    if rec.p == PHASE.PLAN then job.plans_dead = job.plans_dead - 1 end
+    if rec[R_PHASE] == PHASE.PLAN then job.plans_dead = job.plans_dead - 1 end
     task_ready(job, index, rec)
     live_put(job, index, rec)
 end
@@ -48,7 +48,7 @@ local function job_end(job, state, name, reason, now)
     job.state = state
     job.ended = now
     job.reason = reason
-    redis.call('UNLINK', key(job, 'took'))
+    call('UNLINK', key(job, 'took'))
     job_event(job, name, reason)
 end
 
@@ -107,12 +107,12 @@ local function job_settle(job, now)
         settle_open(job, now)
     elseif job.state == JOB.CLOSING then
         local rec = live_get(job, job.close)
-        if rec and rec.s == TASK.DEAD then
-            job_end(job, JOB.FAILED, 'job.failed', 'closing failed: ' .. rec.why, now)
+        if rec and rec[R_STATE] == TASK.DEAD then
+            job_end(job, JOB.FAILED, 'job.failed', 'closing failed: ' .. rec[R_WHY], now)
         end
     elseif job.state == JOB.CANCELLING and job.leased == 0 then
         due_save(job)
-        redis.call('UNLINK', key(job, 'due'))
+        call('UNLINK', key(job, 'due'))
         job_end(job, JOB.CANCELLED, 'job.cancelled', job.reason, now)
     end
 end
@@ -124,14 +124,14 @@ end
 
 -- How many of `count` tasks from `offset` on are there already, or nil, a code and a sentence.
 local function add_check(job, rec, offset, count)
-    if rec.p == PHASE.CLOSE and count > 0 then
+    if rec[R_PHASE] == PHASE.CLOSE and count > 0 then
         return nil, CODE.INVALID, 'a closing task cannot add tasks'
     end
-    if offset > rec.added then
+    if offset > rec[R_ADDED] then
         return nil, CODE.INVALID, string.format(
-            'tasks from number %d on cannot be added: only %d are there', offset, rec.added)
+            'tasks from number %d on cannot be added: only %d are there', offset, rec[R_ADDED])
     end
-    local skip = math.min(count, rec.added - offset)
+    local skip = math.min(count, rec[R_ADDED] - offset)
     if job.total + count - skip > TASKS_MAX then
         return nil, CODE.LIMIT, string.format('a job has at most %.0f tasks', TASKS_MAX)
     end
@@ -142,5 +142,5 @@ local function add_apply(job, rec, args, at, skip)
     local entries, items = entries_read(args, at, skip)
     tasks_append(job, entries, 1)
     job.items_total = job.items_total + items
-    rec.added = rec.added + #entries
+    rec[R_ADDED] = rec[R_ADDED] + #entries
 end

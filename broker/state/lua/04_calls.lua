@@ -14,12 +14,18 @@ local function calls_first(args)
     return list
 end
 
+local function calls_args(args, first, last)
+    if last - first < 1000 then return { unpack(args, first, last) } end
+    local list = {} -- more than unpack can take
+    for i = first, last do list[i - first + 1] = args[i] end
+    return list
+end
+
 local function calls_run(job, args, now, body)
     local reply, at = { false }, 1
     while at <= #args do
-        local one, last = {}, at + tonumber(args[at])
-        for i = at + 1, last do one[i - at] = args[i] end -- more than unpack can take
-        reply[#reply + 1] = answer(body(job, one, now))
+        local last = at + tonumber(args[at])
+        reply[#reply + 1] = answer(body(job, calls_args(args, at + 1, last), now))
         at = last + 1
     end
     return reply
@@ -33,7 +39,7 @@ end
 -- job only when it returns OK. of_task: the first argument is a task's number.
 local function job_function(name, flags, body, of_task)
     redis.register_function{
-        function_name = 'vlmq_1_' .. name,
+        function_name = LIBRARY_CALL .. name,
         flags = flags,
         callback = function(keys, args)
             local now = time_ms()

@@ -11,5 +11,5 @@ job_function('add', WRITES, function(job, args, now)
     add_apply(job, rec, args, 4, skip)
     live_put(job, index, rec)
     job_settle(job, now)
-    return CODE.OK, '', rec.added
+    return CODE.OK, '', rec[R_ADDED]
 end, true)

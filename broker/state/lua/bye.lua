@@ -2,7 +2,7 @@
 -- args: worker id
 
 fleet_function('bye', WRITES, function(prefix, args)
-    redis.call('ZREM', prefix .. 'workers', args[1])
-    redis.call('UNLINK', prefix .. 'worker:' .. args[1])
+    call('ZREM', prefix .. 'workers', args[1])
+    call('UNLINK', prefix .. 'worker:' .. args[1])
     return CODE.OK
 end)

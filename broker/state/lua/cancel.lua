@@ -8,7 +8,7 @@ job_function('cancel', WRITES, function(job, args, now)
     job.waiting = 0
     job.state = JOB.CANCELLING
     job.reason = args[1]
-    redis.call('UNLINK', key(job, 'again'), key(job, 'alone'))
+    call('UNLINK', key(job, 'again'), key(job, 'alone'))
     job_event(job, 'job.cancelling', args[1])
     job_settle(job, now)
     return CODE.OK

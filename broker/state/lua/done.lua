@@ -13,20 +13,16 @@ end
 -- Would the new names still fit?
 local function done_counters_fit(job, args, count)
     if count == 0 then return true end
-    local have = redis.call('HLEN', key(job, 'count'))
-    if have + count <= COUNTERS_MAX then return true end
+    local known, fresh = counts_known(job), 0
     for i = 0, count - 1 do
-        local name = args[DONE_COUNTERS + 2 * i]
-        if redis.call('HEXISTS', key(job, 'count'), name) == 0 then have = have + 1 end
+        if not known[args[DONE_COUNTERS + 2 * i]] then fresh = fresh + 1 end
     end
-    return have <= COUNTERS_MAX
+    return job.counters + fresh <= COUNTERS_MAX
 end
 
--- A sum that leaves 64 bits stays where it is.
 local function done_count(job, args, count)
     for i = 0, count - 1 do
-        redis.pcall('HINCRBY', key(job, 'count'), args[DONE_COUNTERS + 2 * i],
-            args[DONE_COUNTERS + 2 * i + 1])
+        counts_add(job, args[DONE_COUNTERS + 2 * i], args[DONE_COUNTERS + 2 * i + 1])
     end
 end
 
@@ -34,14 +30,14 @@ end
 local function done_made(job, index, rec, made)
     if made == '' then return end
     local number = digits(index)
-    job.made[#job.made + 1] = made == rec.n and number or number .. ':' .. made
+    job.made[#job.made + 1] = made == rec[R_NAME] and number or number .. ':' .. made
 end
 
 -- The task's own memory shrinks to its record in fin.
 local function done_pack(job, index, rec, digest)
     fin_put(job, index, rec, digest)
-    if rec.cu then redis.call('HDEL', key(job, 'cursor'), digits(index)) end
-    if rec.ta then redis.call('HDEL', key(job, 'tail'), digits(index)) end
+    if rec[R_CURSOR] then call('HDEL', key(job, 'cursor'), digits(index)) end
+    if rec[R_TAIL] then call('HDEL', key(job, 'tail'), digits(index)) end
     live_drop(job, index)
 end
 
@@ -67,7 +63,7 @@ job_function('done', WRITES, function(job, args, now)
     done_pack(job, index, rec, digest)
     job.leased = job.leased - 1
     job.done = job.done + 1
-    if rec.p == PHASE.PLAN then job.plans = job.plans - 1 end
+    if rec[R_PHASE] == PHASE.PLAN then job.plans = job.plans - 1 end
     if job.state == JOB.CLOSING then job_closed(job, now) else job_settle(job, now) end
     return CODE.OK
 end, true)

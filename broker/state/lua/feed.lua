@@ -5,13 +5,13 @@
 fleet_function('feed', READS, function(prefix, args)
     local feed, after = prefix .. 'feed', args[1]
     if after == '' then
-        local last = redis.call('XREVRANGE', feed, '+', '-', 'COUNT', 1)
+        local last = call('XREVRANGE', feed, '+', '-', 'COUNT', 1)
         return CODE.OK, '', 0, { last[1] and last[1][1] or '0-0', {} }
     end
-    local entries = redis.call('XRANGE', feed, '(' .. after, '+', 'COUNT', args[2])
+    local entries = call('XRANGE', feed, '(' .. after, '+', 'COUNT', args[2])
     local list, page = {}, after
     for i, entry in ipairs(entries) do list[i], page = entry[2][2], entry[1] end
-    local kept = #redis.call('XRANGE', feed, '-', after, 'COUNT', 1) > 0
-    local missed = not kept and redis.call('XLEN', feed) >= EVENTS_MAX
+    local kept = #call('XRANGE', feed, '-', after, 'COUNT', 1) > 0
+    local missed = not kept and call('XLEN', feed) >= EVENTS_MAX
     return CODE.OK, '', missed and 1 or 0, { page, list }
 end)

@@ -1,6 +1,6 @@
 -- get.lua - the job with its spec and counters.
 
 job_function('get', READS, function(job)
-    local spec = redis.call('HGET', job.key, 'spec')
-    return CODE.OK, '', 0, { spec, redis.call('HGETALL', key(job, 'count')) }
+    local spec = call('HGET', job.key, 'spec')
+    return CODE.OK, '', 0, { spec, call('HGETALL', key(job, 'count')) }
 end)

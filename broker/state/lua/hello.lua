@@ -3,9 +3,9 @@
 
 fleet_function('hello', WRITES, function(prefix, args, now)
     local worker = prefix .. 'worker:' .. args[1]
-    redis.call('ZREMRANGEBYSCORE', prefix .. 'workers', '-inf', now - WORKER_TTL_MS)
-    redis.call('ZADD', prefix .. 'workers', now, args[1])
-    redis.call('HSET', worker, 'info', args[2])
-    redis.call('PEXPIRE', worker, WORKER_TTL_MS)
-    return CODE.OK, '', redis.call('HEXISTS', worker, 'drain')
+    call('ZREMRANGEBYSCORE', prefix .. 'workers', '-inf', now - WORKER_TTL_MS)
+    call('ZADD', prefix .. 'workers', now, args[1])
+    call('HSET', worker, 'info', args[2])
+    call('PEXPIRE', worker, WORKER_TTL_MS)
+    return CODE.OK, '', call('HEXISTS', worker, 'drain')
 end)

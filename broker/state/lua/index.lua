@@ -3,7 +3,7 @@
 -- args: job id
 
 fleet_function('index', GROWS, function(prefix, args, now)
-    redis.call('ZADD', prefix .. 'jobs', 'NX', now, args[1])
-    redis.call('ZADD', prefix .. 'active', redis.call('ZSCORE', prefix .. 'jobs', args[1]), args[1])
+    call('ZADD', prefix .. 'jobs', 'NX', now, args[1])
+    call('ZADD', prefix .. 'active', call('ZSCORE', prefix .. 'jobs', args[1]), args[1])
     return CODE.OK
 end)

@@ -4,11 +4,11 @@
 
 -- Ids after the one that the page names; it may be gone by now.
 local function list_from(ids, page, rows)
-    if page == '' then return redis.call('ZREVRANGE', ids, 0, rows - 1, 'WITHSCORES') end
+    if page == '' then return call('ZREVRANGE', ids, 0, rows - 1, 'WITHSCORES') end
     local score, last = string.match(page, '^(%d+) (.+)$')
-    local rank = redis.call('ZREVRANK', ids, last)
-    if rank then return redis.call('ZREVRANGE', ids, rank + 1, rank + rows, 'WITHSCORES') end
-    return redis.call('ZREVRANGEBYSCORE', ids, score, '-inf', 'WITHSCORES', 'LIMIT', 0, rows)
+    local rank = call('ZREVRANK', ids, last)
+    if rank then return call('ZREVRANGE', ids, rank + 1, rank + rows, 'WITHSCORES') end
+    return call('ZREVRANGEBYSCORE', ids, score, '-inf', 'WITHSCORES', 'LIMIT', 0, rows)
 end
 
 fleet_function('list', READS, function(prefix, args)

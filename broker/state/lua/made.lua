@@ -3,9 +3,9 @@
 
 job_function('made', READS, function(job, args)
     local position, rows = tonumber(args[1]), tonumber(args[2])
-    local total = redis.call('LLEN', key(job, 'made'))
+    local total = call('LLEN', key(job, 'made'))
     local page, cache = {}, {}
-    for i, entry in ipairs(redis.call('LRANGE', key(job, 'made'), position, position + rows - 1)) do
+    for i, entry in ipairs(call('LRANGE', key(job, 'made'), position, position + rows - 1)) do
         local digits, made = string.match(entry, '^(%d+):?(.*)$')
         local index = tonumber(digits)
         if made == '' then

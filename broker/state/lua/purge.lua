@@ -7,7 +7,7 @@ local PURGE_NAMES = {
 }
 
 redis.register_function{
-    function_name = 'vlmq_1_purge',
+    function_name = LIBRARY_CALL .. 'purge',
     flags = WRITES,
     callback = function(keys)
         local now = time_ms()
@@ -18,9 +18,9 @@ redis.register_function{
             return { view, answer(CODE.INVALID, 'the job has not ended: cancel it first') }
         end
         for chunk = 0, chunk_of(math.max(job.total, 1) - 1) do
-            redis.call('UNLINK', key(job, 'fin:' .. digits(chunk)))
+            call('UNLINK', key(job, 'fin:' .. digits(chunk)))
         end
-        for _, name in ipairs(PURGE_NAMES) do redis.call('UNLINK', key(job, name)) end
+        for _, name in ipairs(PURGE_NAMES) do call('UNLINK', key(job, name)) end
         return { view, answer(CODE.OK) }
     end,
 }

@@ -3,15 +3,17 @@
 
 -- The worker vanished. Only a task that was being executed is charged for it.
 local function reap_lost(job, index, rec)
-    local charged = rec.st or rec.u >= UNSTARTED_MAX
+    local charged = rec[R_RENEWED] or rec[R_UNSTARTED] >= UNSTARTED_MAX
     lease_end(job, index, rec, 'lost')
     if job.state == JOB.CANCELLING then return task_cancelled(job, rec) end
-    if charged then rec.l = rec.l + 1 else rec.u = rec.u + 1 end
-    rec.code = CODE.UNAVAILABLE
-    rec.why = charged and string.format('its worker vanished %d %s, last on %s', rec.l,
-        rec.l == 1 and 'time' or 'times', rec.w) or 'its worker vanished before it began: ' .. rec.w
-    task_event(job, 'task.lost', index, rec, rec.why)
-    if rec.l >= LOSSES_DEAD then
+    local counter = charged and R_LOSSES or R_UNSTARTED
+    rec[counter] = rec[counter] + 1
+    rec[R_CODE] = CODE.UNAVAILABLE
+    rec[R_WHY] = charged and string.format('its worker vanished %d %s, last on %s', rec[R_LOSSES],
+        rec[R_LOSSES] == 1 and 'time' or 'times', rec[R_WORKER]) or
+        'its worker vanished before it began: ' .. rec[R_WORKER]
+    task_event(job, 'task.lost', index, rec, rec[R_WHY])
+    if rec[R_LOSSES] >= LOSSES_DEAD then
         task_dead(job, index, rec)
     else
         task_ready(job, index, rec)
@@ -22,7 +24,7 @@ end
 local function reap_waited(job, index, rec)
     due_drop(job, index)
     if job.state == JOB.CANCELLING then
-        rec.s = TASK.CANCELLED
+        rec[R_STATE] = TASK.CANCELLED
         return
     end
     job.waiting = job.waiting - 1
@@ -32,8 +34,8 @@ end
 -- Deadlines further ahead than any can be come from before the clock jumped back.
 local function reap_pull_in(job, now)
     local limit = now + math.max(LEASE_TTL_MS, BACKOFF_MAX_MS) + CLOCK_SLACK_MS
-    local far = redis.call('ZRANGE', key(job, 'due'), '(' .. digits(limit), '+inf',
-        'BYSCORE', 'LIMIT', 0, REAP_MAX)
+    local far = call('ZRANGE', key(job, 'due'), '(' .. digits(limit), '+inf', 'BYSCORE', 'LIMIT', 0,
+        REAP_MAX)
     for _, member in ipairs(far) do due_set(job, tonumber(member), now + LEASE_TTL_MS) end
     due_save(job)
 end
@@ -44,11 +46,12 @@ job_function('reap', WRITES, function(job, args, now)
     reap_pull_in(job, now)
     local believed = tonumber(args[1] or 0) -- a broker of before names none
     local last = believed > 0 and math.min(believed, now) or now
-    local due = redis.call('ZRANGE', key(job, 'due'), '-inf', digits(last), 'BYSCORE', 'LIMIT', 0, REAP_MAX)
+    local due = call('ZRANGE', key(job, 'due'), '-inf', digits(last), 'BYSCORE', 'LIMIT', 0,
+        REAP_MAX)
     for _, member in ipairs(due) do
         local index = tonumber(member)
         local rec = live_get(job, index)
-        if rec.s == TASK.LEASED then
+        if rec[R_STATE] == TASK.LEASED then
             reap_lost(job, index, rec)
         else
             reap_waited(job, index, rec)

@@ -6,9 +6,9 @@ job_function('renew', WRITES, function(job, args, now)
     local rec = live_held(job, index, args[2])
     if not rec then return CODE.STALE, 'the lease is over' end
     if job.state == JOB.CANCELLING then return CODE.CANCELLED, 'the job was cancelled' end
-    rec.st, rec.u = true, 0
+    rec[R_RENEWED], rec[R_UNSTARTED] = true, 0
     progress_set(job, rec, tonumber(args[3]), tonumber(args[4]), tonumber(args[5]))
-    rec.pb = args[6]
+    rec[R_PROGRESS] = args[6]
     if args[7] == '1' then cursor_put(job, index, rec, args[8]) end
     live_put(job, index, rec)
     due_set(job, index, now + LEASE_TTL_MS)

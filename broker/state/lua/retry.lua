@@ -16,7 +16,7 @@ end
 -- Revives one dead task, if it is one. The closing task waits until the others have ended.
 local function retry_one(job, index)
     local rec = live_get(job, index)
-    if not rec or rec.s ~= TASK.DEAD then return 0 end
+    if not rec or rec[R_STATE] ~= TASK.DEAD then return 0 end
     if index == job.close then return job.state == JOB.FAILED and 1 or 0 end
     task_revive(job, index, rec)
     return 1
@@ -25,9 +25,10 @@ end
 local function retry_all(job)
     local revived, from, step = 0, 0, 1000
     while job.dead > 0 and revived < RETRY_MAX do
-        local page = redis.call('ZRANGE', key(job, 'order'), from, from + step - 1)
+        local page = call('ZRANGE', key(job, 'order'), from, from + step - 1)
         if #page == 0 then break end
         for _, index in ipairs(page) do
+            if revived == RETRY_MAX then break end
             revived = revived + retry_one(job, tonumber(index))
         end
         from = from + step

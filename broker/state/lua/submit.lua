@@ -13,18 +13,18 @@ local function submit_new(job_key, args, now)
     job.reason = args[9]
     job.state = held and JOB.HELD or from and JOB.RUNNING or JOB.PLANNING
     if not from then tasks_append(job, { string.char(PHASE.PLAN, 0) }, 1) end
-    redis.call('HSET', job_key, 'digest', args[1], 'head', args[2], 'spec', args[3])
+    call('HSET', job_key, 'digest', args[1], 'head', args[2], 'spec', args[3])
     job_event(job, 'job.submitted')
     job_save(job)
     return job
 end
 
 redis.register_function{
-    function_name = 'vlmq_1_submit',
+    function_name = LIBRARY_CALL .. 'submit',
     flags = GROWS,
     callback = function(keys, args)
         local now = time_ms()
-        local digest = redis.call('HGET', keys[1], 'digest')
+        local digest = call('HGET', keys[1], 'digest')
         if digest and digest ~= args[1] then
             local id = string.match(keys[1], '{(.*)}')
             return { false, answer(CODE.INVALID, 'job ' .. id .. ' exists with another spec') }

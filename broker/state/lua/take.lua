@@ -5,11 +5,11 @@
 -- The next task of a list that is still ready, and its record.
 local function take_pop(job, list)
     while true do
-        local member = redis.call('LPOP', key(job, list))
+        local member = call('LPOP', key(job, list))
         if not member then return nil end
         local index = tonumber(member)
         local rec = live_get(job, index)
-        if rec and rec.s == TASK.READY then return index, rec end
+        if rec and rec[R_STATE] == TASK.READY then return index, rec end
     end
 end
 
@@ -23,13 +23,14 @@ end
 
 local function take_grant(job, index, rec, alone, cache)
     local phase, name, payload = task_entry(job, index, cache)
-    local cursor = rec.cu and redis.call('HGET', key(job, 'cursor'), digits(index)) or ''
-    return { index, rec.a, rec.added, job.dead, phase, alone, name, rec.lease, payload, cursor }
+    local cursor = rec[R_CURSOR] and call('HGET', key(job, 'cursor'), digits(index)) or ''
+    return { index, rec[R_ATTEMPTS], rec[R_ADDED], job.dead, phase, alone, name, rec[R_LEASE],
+        payload, cursor }
 end
 
 local function take_lease(job, index, rec, worker, lease, now)
-    rec.s, rec.lease, rec.w, rec.st = TASK.LEASED, lease, worker, false
-    rec.a = rec.a + 1
+    rec[R_STATE], rec[R_LEASE], rec[R_WORKER], rec[R_RENEWED] = TASK.LEASED, lease, worker, false
+    rec[R_ATTEMPTS] = rec[R_ATTEMPTS] + 1
     job.leased = job.leased + 1
     if job.started == 0 then job.started = now end
     live_put(job, index, rec)
@@ -38,7 +39,7 @@ end
 
 -- The same take again: what it leased then and still holds. `took` keeps each worker's last take.
 local function take_repeated(job, worker, args)
-    local took = redis.call('HGET', key(job, 'took'), worker)
+    local took = call('HGET', key(job, 'took'), worker)
     if not took or string.sub(took, 1, #args[4]) ~= args[4] then return nil end
     local rows, cache, at = {}, {}, 4
     for index, alone in string.gmatch(string.sub(took, #args[4] + 1), '(%d+)(a?)') do
@@ -76,7 +77,7 @@ job_function('take', WRITES, function(job, args, now)
         if alone == 1 then break end
     end
     if #rows > 0 then
-        redis.call('HSET', key(job, 'took'), worker, table.concat(took, ' '))
+        call('HSET', key(job, 'took'), worker, table.concat(took, ' '))
     end
     return CODE.OK, '', #rows, rows
 end)

@@ -5,7 +5,7 @@
 local function tasks_state(job, index, rec, fin)
     if fin then return TASK.DONE end
     local cancelled = job.state == JOB.CANCELLING or job.state == JOB.CANCELLED
-    local state = rec and rec.s or TASK.READY
+    local state = rec and rec[R_STATE] or TASK.READY
     if cancelled and (state == TASK.READY or state == TASK.WAITING) then return TASK.CANCELLED end
     return state
 end
@@ -14,12 +14,12 @@ local function tasks_row(job, index, rec, state, tails, cache)
     local phase, name = task_entry(job, index, cache)
     local fin = state == TASK.DONE and fin_get(job, index) or nil
     local due = (state == TASK.LEASED or state == TASK.WAITING) and
-        redis.call('ZSCORE', key(job, 'due'), digits(index)) or 0
-    local tail = tails and rec and rec.ta and redis.call('HGET', key(job, 'tail'), digits(index)) or ''
-    local counts = fin or rec or { a = 0, f = 0, l = 0 }
-    rec = rec or { w = '', code = 0, why = '', pb = '' }
-    return { index, phase, state, counts.a, counts.f, counts.l, tonumber(due), rec.code, name,
-        rec.w, rec.why, rec.pb, tail, fin and fin.digest or '' }
+        call('ZSCORE', key(job, 'due'), digits(index)) or 0
+    rec = rec or rec_new(phase, name)
+    local tail = tails and rec[R_TAIL] and call('HGET', key(job, 'tail'), digits(index)) or ''
+    return { index, phase, state, fin and fin.a or rec[R_ATTEMPTS], fin and fin.f or
+        rec[R_FAILURES], fin and fin.l or rec[R_LOSSES], tonumber(due), rec[R_CODE], name,
+        rec[R_WORKER], rec[R_WHY], rec[R_PROGRESS], tail, fin and fin.digest or '' }
 end
 
 local function tasks_one(job, index, tails)
@@ -53,7 +53,7 @@ end
 -- Tasks in another state: their live records, then those that were never taken.
 local function tasks_live(job, page, from, rows, state)
     local cache = {}
-    local live = redis.call('ZRANGE', key(job, 'order'), from, '+inf', 'BYSCORE', 'LIMIT', 0,
+    local live = call('ZRANGE', key(job, 'order'), from, '+inf', 'BYSCORE', 'LIMIT', 0,
         SCAN_MAX)
     for _, member in ipairs(live) do
         local index = tonumber(member)

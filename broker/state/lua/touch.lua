@@ -2,6 +2,6 @@
 -- args: job id
 
 fleet_function('touch', WRITES, function(prefix, args)
-    redis.call('XADD', prefix .. 'feed', 'MAXLEN', '~', EVENTS_MAX, '*', 'j', args[1])
+    call('XADD', prefix .. 'feed', 'MAXLEN', '~', EVENTS_MAX, '*', 'j', args[1])
     return CODE.OK
 end)

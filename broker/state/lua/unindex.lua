@@ -2,7 +2,7 @@
 -- args: job id, purged
 
 fleet_function('unindex', WRITES, function(prefix, args)
-    redis.call('ZREM', prefix .. 'active', args[1])
-    if args[2] == '1' then redis.call('ZREM', prefix .. 'jobs', args[1]) end
+    call('ZREM', prefix .. 'active', args[1])
+    if args[2] == '1' then call('ZREM', prefix .. 'jobs', args[1]) end
     return CODE.OK
 end)

@@ -5,7 +5,7 @@ job_function('yield', WRITES, function(job, args, now)
     local index, lease = tonumber(args[1]), args[2]
     local rec, other = live_held(job, index, lease)
     if not rec then
-        if other and other.ll == lease and other.lo == 'yield' then return CODE.OK end
+        if other and other[R_LAST] == lease and other[R_OUTCOME] == 'yield' then return CODE.OK end
         return CODE.STALE, 'the lease is over'
     end
     lease_end(job, index, rec, 'yield')
