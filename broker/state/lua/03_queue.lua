@@ -127,8 +127,8 @@ local function add_check(job, rec, offset, count)
     if rec[R_PHASE] == PHASE.CLOSE and count > 0 then
         return nil, CODE.INVALID, 'a closing task cannot add tasks'
     end
-    if offset > rec[R_ADDED] then
-        return nil, CODE.INVALID, string.format(
+    if offset > rec[R_ADDED] then -- Redis has forgotten some: the attempt must not go on from them
+        return nil, CODE.STALE, string.format(
             'tasks from number %d on cannot be added: only %d are there', offset, rec[R_ADDED])
     end
     local skip = math.min(count, rec[R_ADDED] - offset)
