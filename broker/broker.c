@@ -194,6 +194,7 @@ static bool commit(struct broker *b)
 static void learn_end(struct broker *b, struct job *job, const Vlmq__Job *reply, bool own)
 {
     watch_ended(&b->watches, job->id);
+    job->shown_at_ms = 0;
     job->unindex = true;
     job->touch |= own;
     log_info("job.ended", "job=%s state=%s tasks=%u dead=%u dur_ms=%" PRId64 " msg=%s", job->id,

@@ -128,7 +128,13 @@ void watch_ended(struct watches *watches, const char *job)
 {
     for (uint32_t i = 0; i < watches->topics_high; i++) {
         struct topic *topic = &watches->topic[i];
-        if (topic->used && strcmp(topic->job, job) == 0) topic->read_at_ms = -WATCH_REFRESH_MS;
+        if (!topic->used || strcmp(topic->job, job) != 0) continue;
+        topic->read_at_ms = -WATCH_REFRESH_MS;
+        topic->next_read_at_ms = 0;
+        for (uint32_t k = 0; k < watches->watchers_high; k++) {
+            struct watcher *w = &watches->watcher[k];
+            if (w->used && w->topic == i) w->next_at_ms = 0;
+        }
     }
 }
 

@@ -4,7 +4,8 @@
  * one place, and a small list of final states that they still have to get. This module keeps the
  * tables and decides; broker/push.c reads Redis and sends. An update goes out when its content
  * differs from the last one that the watcher got, at most every WATCH_SPACING_MS; a final state
- * is offered until the send succeeds or the watch's lease (POLL_TTL_MS) is over. */
+ * goes out at once, and is offered until the send succeeds or the watch's lease (POLL_TTL_MS) is
+ * over. */
 #ifndef BROKER_WATCH_H
 #define BROKER_WATCH_H
 
@@ -57,7 +58,7 @@ void watch_remove(struct watches *watches, struct watcher *watcher);
  * the next call on the table. */
 struct watcher *watch_expired(struct watches *watches, uint32_t *at, int64_t now_ms);
 /* The job has ended, and will soon be no longer among those whose versions are heard: who watches
- * it gets its final state with the next update instead of the next refresh. */
+ * it gets its final state at once. */
 void watch_ended(struct watches *watches, const char *job);
 /* Whether the topic should be read now, given the job's version as last heard (0: unknown). */
 bool watch_wants(const struct topic *topic, uint64_t version, int64_t now_ms);
