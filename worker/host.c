@@ -29,6 +29,7 @@ void host_deinit(struct job_host *host)
     chan_close(host->answer);
     chan_free(host->answer);
     host->answer = NULL;
+    mem_free(host->cursor);
     CHECK(pthread_mutex_destroy(&host->lock) == 0);
 }
 
@@ -58,7 +59,7 @@ uint32_t host_progress_version(struct job_host *host)
 uint32_t host_cursor(struct job_host *host, uint8_t *cursor, size_t *bytes)
 {
     CHECK(pthread_mutex_lock(&host->lock) == 0);
-    memcpy(cursor, host->cursor, host->cursor_bytes);
+    if (host->cursor_bytes) memcpy(cursor, host->cursor, host->cursor_bytes);
     *bytes = host->cursor_bytes;
     const uint32_t version = host->cursor_version;
     CHECK(pthread_mutex_unlock(&host->lock) == 0);
@@ -147,6 +148,11 @@ void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes)
     struct job_host *host = env->host;
     CHECK(bytes <= CURSOR_BYTES_MAX);
     CHECK(pthread_mutex_lock(&host->lock) == 0);
+    if (bytes > host->cursor_room) {
+        mem_free(host->cursor);
+        host->cursor = mem_new(bytes);
+        host->cursor_room = bytes;
+    }
     if (bytes) memcpy(host->cursor, cursor, bytes);
     host->cursor_bytes = bytes;
     host->cursor_version++;

@@ -25,8 +25,8 @@ struct job_host {
     pthread_mutex_t lock; /* guards the next group */
     struct job_progress progress;
     uint32_t progress_version; /* 0: none yet */
-    uint8_t cursor[CURSOR_BYTES_MAX];
-    size_t cursor_bytes;
+    uint8_t *cursor; /* heap; room for cursor_room */
+    size_t cursor_bytes, cursor_room;
     uint32_t cursor_version; /* 0: none yet */
 
     struct chan *said; /* the worker's */

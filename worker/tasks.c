@@ -171,14 +171,14 @@ static bool device_is_done(struct worker *w, const struct task *task)
 
 static void ended(struct worker *w, struct task *task)
 {
-    const bool poisoned = device_is_done(w, task);
+    const bool poisoned = device_is_done(w, task), frees_device = needs_device(task);
     task_end(task);
     if (!task->handed_back)
         report_task(w, task);
     else if (!task->reporting)
         tasks_forget(w, task);
     if (poisoned) leave_hand_back(w, WORKER_POISONED, "the device works no more");
-    start_held(w);
+    if (frees_device) start_held(w);
 }
 
 void tasks_said(struct worker *w)
