@@ -320,7 +320,7 @@ static void leave(struct link *link, int64_t now)
  * for a while does not blame the broker; one that does not come up, by the time alone. */
 static bool is_silent(const struct link *link, int64_t now)
 {
-    if (!is_up(link)) return now - link->quiet_since_ms >= LINK_SILENCE_MS;
+    if (!is_up(link)) return now - link->quiet_since_ms >= LINK_CONNECT_MS;
     return link->open_count && link->pings_count >= PINGS_UNANSWERED &&
            now - link->pinged_at_ms >= LINK_PING_MS;
 }
@@ -465,7 +465,7 @@ static int64_t next_due_ms(const struct link *link, int64_t now)
     if (link->move_at_ms >= 0)
         due = least(due, link->move_at_ms);
     else if (!up && link->brokers_count > 1)
-        due = least(due, link->quiet_since_ms + LINK_SILENCE_MS);
+        due = least(due, link->quiet_since_ms + LINK_CONNECT_MS);
     return due > now ? due : now;
 }
 

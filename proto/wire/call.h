@@ -21,9 +21,14 @@
 #define LINK_REQUESTS_MAX                                                  \
     512 /* open requests of one link: every lease of a worker may have two \
          */
-#define LINK_SILENCE_MS 3000
-#define LINK_PING_MS    1000 /* a ping goes out after so much quiet, while requests are open */
-#define LINK_RESEND_MS  5000 /* an open request is repeated, in case its answer was lost */
+/* Shorter than a lease by enough to renew it at the next broker; a broker whose process or machine
+ * is gone is found sooner, by the transport. */
+#define LINK_SILENCE_MS 6000
+#define LINK_CONNECT_MS 3000 /* a connection that has not come up for so long is given up */
+/* A ping goes out after so much quiet, while requests are open: a thousand idle workers wake their
+ * broker a few hundred times a second. */
+#define LINK_PING_MS 2000
+#define LINK_RESEND_MS 5000 /* an open request is repeated, in case its answer was lost */
 /* An envelope says a little less than the time that is left, so that the answer to a parked request
  * arrives before the requester has given up. */
 #define LINK_MARGIN_MS 500

@@ -34,9 +34,9 @@
 #define HANDSHAKE_MS 5000
 /* Heartbeats of the transport find a peer that vanished without a word. The client is quick, to
  * move on; the server is slow, to only tidy up. */
-#define CLIENT_HEARTBEAT_MS 1000
-#define CLIENT_SILENCE_MS   3000
-#define SERVER_HEARTBEAT_MS 5000
+#define CLIENT_HEARTBEAT_MS 2000
+#define CLIENT_SILENCE_MS   5000
+#define SERVER_HEARTBEAT_MS 10000
 #define SERVER_SILENCE_MS   20000
 #define RECONNECT_MS        50
 #define RECONNECT_MAX_MS    1000
