@@ -34,15 +34,17 @@ function(vlmq_schema_library name)
   target_link_libraries(${name} PUBLIC PkgConfig::PROTOBUFC)
 endfunction()
 
-# Joins broker/state/lua/*.lua in name order into a C byte array.
-function(vlmq_lua target)
+# Joins broker/state/lua/*.lua in name order, and the parts named after FOLDER, into a C byte array;
+# FOLDER gets it as broker/state/lua_library.h.
+function(vlmq_lua target folder)
   file(GLOB parts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/broker/state/lua/*.lua)
   list(SORT parts)
-  set(out ${CMAKE_BINARY_DIR}/gen/broker/state/lua_library.h)
-  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/gen/broker/state)
+  list(APPEND parts ${ARGN})
+  set(out ${folder}/broker/state/lua_library.h)
+  file(MAKE_DIRECTORY ${folder}/broker/state)
   add_custom_command(OUTPUT ${out}
     COMMAND sh ${CMAKE_SOURCE_DIR}/cmake/lua_embed.sh ${out} ${parts}
     DEPENDS ${parts} ${CMAKE_SOURCE_DIR}/cmake/lua_embed.sh VERBATIM)
   target_sources(${target} PRIVATE ${out})
-  target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/gen)
+  target_include_directories(${target} BEFORE PRIVATE ${folder})
 endfunction()

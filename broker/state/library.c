@@ -1,4 +1,5 @@
-/* library.c - puts the constants of the C headers into the Lua library, after its first line. */
+/* library.c - puts the library's name into the first line of its Lua text, and the constants of the
+ * C headers behind it. */
 #include "broker/state/library.h"
 
 #include "broker/state/lua_library.h"
@@ -29,11 +30,10 @@ const char *library_text(struct arena *arena)
 {
     const char *rest = strchr(lua_library, '\n');
     CHECK(rest);
-    CHECK(strncmp(lua_library, "#!lua name=" LIBRARY_NAME "\n",
-                  sizeof "#!lua name=" LIBRARY_NAME) == 0);
+    CHECK(strncmp(lua_library, "#!lua\n", sizeof "#!lua\n" - 1) == 0);
     struct buf text;
     buf_init(&text, 0);
-    buf_add(&text, lua_library, (size_t)(rest - lua_library) + 1);
+    buf_text(&text, "#!lua name=" LIBRARY_NAME "\nlocal LIBRARY_CALL = '" LIBRARY_CALL "' ");
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {
         buf_printf(&text, "local %s = %jd ", constants[i].name, (intmax_t)constants[i].value);
     }
