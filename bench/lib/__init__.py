@@ -1,0 +1,1 @@
+"""What the benchmarks share: the machine, the processes under measurement, and tables."""
