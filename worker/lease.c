@@ -51,6 +51,14 @@ void lease_hurry(struct lease_table *table, uint64_t key)
     if (lease) lease->renew_at_ms = INT64_MIN;
 }
 
+void lease_calm(struct lease_table *table, uint64_t key)
+{
+    struct lease *lease = find(table, key);
+    if (!lease) return;
+    const int64_t ordinary_ms = lease->ends_at_ms - lease->ttl_ms + lease->ttl_ms / 3;
+    if (lease->renew_at_ms < ordinary_ms) lease->renew_at_ms = ordinary_ms;
+}
+
 void lease_gone(struct lease_table *table, uint64_t key)
 {
     struct lease *lease = find(table, key);

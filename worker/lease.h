@@ -38,6 +38,9 @@ bool lease_add(struct lease_table *table, uint64_t key, int64_t counts_from_ms, 
 void lease_renewed(struct lease_table *table, uint64_t key, int64_t sent_at_ms);
 /* Renew it with the next tick. */
 void lease_hurry(struct lease_table *table, uint64_t key);
+/* Its work has ended, and a report is on its way: nothing new is to be told with a renewal, which
+ * is sent at the ordinary time if the report is not answered by then. */
+void lease_calm(struct lease_table *table, uint64_t key);
 /* The broker says that it is gone: no more renewals, and lease_tick will not tell it. */
 void lease_gone(struct lease_table *table, uint64_t key);
 void lease_drop(struct lease_table *table, uint64_t key);

@@ -178,6 +178,7 @@ void report_task(struct worker *w, struct task *task)
         log_of(w, task, "task.failed", &task->err);
         w->tasks_failed++;
     }
+    lease_calm(&w->leases, task->key);
     report_send(w, task);
 }
 

@@ -155,6 +155,21 @@ TEST(lease, hurry_renews_with_the_next_tick_and_once)
     EXPECT_EQ(work.renew_count, 0);
 }
 
+TEST(lease, calm_is_renewed_at_the_ordinary_time)
+{
+    UNUSED_STATE;
+    EXPECT(lease_add(&table, 7, 0, TTL, 0));
+    lease_hurry(&table, 7);
+    lease_calm(&table, 7);
+    EXPECT_EQ(lease_tick(&table, LEASE_FIRST_MS, &work), TTL / 3 - LEASE_FIRST_MS);
+    EXPECT_EQ(work.renew_count, 0);
+    const int64_t again = lease_tick(&table, TTL / 3, &work);
+    EXPECT_EQ(work.renew_count, 1);
+    lease_calm(&table, 7); /* does not bring an unanswered one forward */
+    EXPECT_EQ(lease_tick(&table, TTL / 3, &work), again);
+    lease_calm(&table, 8);
+}
+
 TEST(lease, dropped_is_forgotten_and_its_key_free)
 {
     UNUSED_STATE;
@@ -235,6 +250,7 @@ int main(void)
         RUN_FRESH(lost_is_told_once_and_stays),
         RUN_FRESH(gone_at_the_broker_is_neither_renewed_nor_told),
         RUN_FRESH(hurry_renews_with_the_next_tick_and_once),
+        RUN_FRESH(calm_is_renewed_at_the_ordinary_time),
         RUN_FRESH(dropped_is_forgotten_and_its_key_free),
         RUN_FRESH(table_is_bounded),
         RUN_FRESH(never_outlives_the_broker_s),
