@@ -283,6 +283,26 @@ TEST(job, that_is_paused_gives_no_task)
     fixture_close(&f);
 }
 
+TEST(job, that_ended_while_it_was_paused_is_resumed_before_its_retry)
+{
+    UNUSED_STATE;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    planned(&f, "j", 1);
+    struct held work = take(&f, "j");
+    EXPECT_EQ(fails(&f, "j", &work, VLMQ__BLAME__BLAME_INPUT), ERR_OK);
+    const struct held close = take(&f, "j");
+    EXPECT_EQ(call_op(&f, STATE_PAUSE, "j"), ERR_OK);
+    EXPECT_EQ(done(&f, "j", &close), ERR_OK);
+    EXPECT_EQ(f.call.job->state, VLMQ__JOB_STATE__JOB_FAILED);
+    EXPECT_EQ(call_op(&f, STATE_RESUME, "j"), ERR_OK);
+    EXPECT(!f.call.job->paused);
+    EXPECT_EQ(retry(&f, "j"), ERR_OK);
+    work = take(&f, "j");
+    EXPECT_EQ(work.attempt, 2);
+    fixture_close(&f);
+}
+
 static int release(struct fixture *f, const char *job, bool ok)
 {
     f->call = (struct state_call){.op = STATE_RELEASE, .job_id = job};
@@ -426,6 +446,7 @@ int main(void)
         RUN(job, is_cancelled_at_once_where_nothing_runs),
         RUN(job, is_cancelled_when_its_last_attempt_lets_go),
         RUN(job, that_is_paused_gives_no_task),
+        RUN(job, that_ended_while_it_was_paused_is_resumed_before_its_retry),
         RUN(job, that_waits_for_another_is_held_until_release),
         RUN(job, that_takes_shards_of_another_grows_with_it_and_closes_after_it),
         RUN(job, fails_with_its_source_and_follows_it_again_after_retry),

@@ -53,7 +53,7 @@ TEST(task, adds_tasks_once_whatever_is_repeated)
     fixture_open(&f, NULL);
     submit(&f, "j");
     const struct held plan = take(&f, "j");
-    EXPECT_EQ(add(&f, "j", &plan, 1, 5), ERR_INVALID); /* a gap */
+    EXPECT_EQ(add(&f, "j", &plan, 1, 5), ERR_STALE); /* a gap: what was before it is forgotten */
     EXPECT_EQ(f.call.job->tasks_total, 1);
     EXPECT_EQ(add(&f, "j", &plan, 0, 300), ERR_OK);
     EXPECT_EQ(f.call.count, 300);
@@ -293,6 +293,25 @@ TEST(task, gets_its_lease_anew_by_grace)
     fixture_close(&f);
 }
 
+TEST(task, lost_while_redis_was_away_is_not_charged_for_it)
+{
+    UNUSED_STATE;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    planned(&f, "j", 2);
+    struct held held[2];
+    EXPECT_EQ(take_as(&f, "j", held, 2, "w", false), 2);
+    EXPECT_EQ(renew(&f, "j", &held[0]), ERR_OK);
+    EXPECT_EQ(renew(&f, "j", &held[1]), ERR_OK);
+    EXPECT_EQ(call_op(&f, STATE_GRACE, "j"), ERR_OK);
+    EXPECT_EQ(renew(&f, "j", &held[1]), ERR_OK); /* its worker is still there, and dies later */
+    (void)expire(&f, "j", held[0].index);
+    (void)expire(&f, "j", held[1].index);
+    EXPECT_EQ(task_of(&f, "j", held[0].index)->losses, 0);
+    EXPECT_EQ(task_of(&f, "j", held[1].index)->losses, 1);
+    fixture_close(&f);
+}
+
 /* Redis' clock has jumped an hour ahead of what the broker knows. */
 TEST(task, keeps_its_lease_when_redis_clock_jumps_ahead_of_the_brokers)
 {
@@ -379,6 +398,7 @@ int main(void)
         RUN(task, that_kills_its_workers_runs_alone_and_then_is_dead),
         RUN(task, that_was_never_begun_is_not_charged_at_first),
         RUN(task, gets_its_lease_anew_by_grace),
+        RUN(task, lost_while_redis_was_away_is_not_charged_for_it),
         RUN(task, keeps_its_lease_when_redis_clock_jumps_ahead_of_the_brokers),
         RUN(task, with_a_deadline_beyond_reason_is_pulled_in),
         RUN(task, reap_ends_a_bounded_number),

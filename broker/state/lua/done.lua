@@ -10,12 +10,15 @@ local function done_repeated(job, index, lease, digest)
     return fin and fin.lease == lease_prefix(lease) and fin.digest == string.sub(digest, 1, 16)
 end
 
--- Would the new names still fit?
+-- Would the new names still fit? A name may come twice.
 local function done_counters_fit(job, args, count)
     if count == 0 then return true end
-    local known, fresh = counts_known(job), 0
+    local known, fresh, seen = counts_known(job), 0, {}
+    if job.counters + count <= COUNTERS_MAX then return true end
     for i = 0, count - 1 do
-        if not known[args[DONE_COUNTERS + 2 * i]] then fresh = fresh + 1 end
+        local name = args[DONE_COUNTERS + 2 * i]
+        if not known[name] and not seen[name] then fresh = fresh + 1 end
+        seen[name] = true
     end
     return job.counters + fresh <= COUNTERS_MAX
 end
