@@ -20,6 +20,7 @@ static bool bind(struct broker *b, struct request *r, const char *worker)
         api_error(b, r, &err);
         return false;
     }
+    if (!str_eq(r->peer->worker, worker)) match_unpark(b, r->peer);
     if (peers_bind(&b->peers, r->peer, worker)) log_info("worker.joined", "worker=%s", worker);
     return true;
 }
@@ -74,6 +75,7 @@ static bool plan_bye(struct broker *b, struct request *r)
     struct peer *peer = peers_find_worker(&b->peers, worker);
     if (peer) {
         log_info("worker.left", "worker=%s", worker);
+        match_unpark(b, peer);
         peers_unbind(&b->peers, peer);
     }
     turn_call(b, STATE_BYE, NULL)->in.worker.id = worker;

@@ -46,6 +46,7 @@ static void redis_clock(struct broker *b, int64_t now)
         const int64_t jump = r->offset_ms - r->health_offset_ms;
         if (jump > CLOCK_JUMP_MS || jump < -CLOCK_JUMP_MS) {
             r->hold_until_ms = now + LEASE_TTL_MS;
+            r->opened_at_ms = r->health.now_ms; /* jobs of before may appear yet */
             log_warn("redis.clock_jumped", "jump_ms=%" PRId64, jump);
             for (uint32_t i = 0; i < b->jobs.high; i++) b->jobs.job[i].rebound = true;
         }
@@ -173,6 +174,14 @@ static bool is_own(enum state_op op)
            op == STATE_REAP || op == STATE_CHAIN || op == STATE_RELEASE;
 }
 
+/* Every reply tells Redis' time: when it is not what this broker believes, the clock is read before
+ * anything else is done by it. */
+static void see_clock(struct broker *b, const Vlmq__Job *reply)
+{
+    const int64_t jump = reply->now_ms - b->clock->mono_ms(b->clock) - b->redis.offset_ms;
+    if (jump > CLOCK_JUMP_MS || jump < -CLOCK_JUMP_MS) b->redis.health_at_ms = b->turn.now_ms;
+}
+
 /* A round's calls, committed; every job in the replies is learned. False: Redis is away. */
 static bool commit(struct broker *b)
 {
@@ -184,9 +193,13 @@ static bool commit(struct broker *b)
         redis_lost(b, &err);
         return false;
     }
+    const Vlmq__Job *last = NULL; /* calls that shared a run share the job */
     for (uint32_t i = 0; i < t->calls_count; i++) {
         const struct state_call *call = &t->call[i];
-        if (call->job) broker_learn(b, call->job, is_own(call->op));
+        if (!call->job || call->job == last) continue;
+        last = call->job;
+        see_clock(b, call->job);
+        broker_learn(b, call->job, is_own(call->op));
     }
     return true;
 }
@@ -208,8 +221,10 @@ void broker_learn(struct broker *b, const Vlmq__Job *reply, bool own)
     struct job *job = change.job;
     if (!job) return;
     if (change.appeared) {
-        /* Leases of an older job may have been left alone while nobody watched. */
-        job->rebound = reply->submitted_at_ms < b->redis.opened_at_ms;
+        /* Leases of an older job may have been left alone while nobody watched. One from the future
+         * is older, too: Redis' clock was set back since. */
+        job->rebound = reply->submitted_at_ms < b->redis.opened_at_ms ||
+                       reply->submitted_at_ms > reply->now_ms;
         job->index_at_ms = INT64_MAX;
     }
     if (change.readied) {

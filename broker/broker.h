@@ -138,7 +138,7 @@ struct redis_view {
     int64_t retry_at_ms, backoff_ms;
     int64_t hold_until_ms; /* leases are not reaped before */
     int64_t offset_ms;     /* Redis' clock minus the monotonic one */
-    int64_t opened_at_ms;  /* Redis' time when this broker first saw it */
+    int64_t opened_at_ms;  /* Redis' time when this broker first saw it, or saw it jump */
     int64_t health_at_ms;  /* next read */
     int64_t health_offset_ms;
     bool health_known, told; /* told: the loss was logged */

@@ -80,12 +80,15 @@ static void plan_yields(struct broker *b)
     c->yields_count = 0;
 }
 
-/* Leases are left alone for a while after anything that may have made their deadlines wrong. */
+/* Leases are left alone for a while after anything that may have made their deadlines wrong. After
+ * that the job is reaped once whatever is due: a clock that went back has left deadlines that
+ * would not come for hours. */
 static bool may_reap(const struct broker *b, const struct job *job)
 {
-    if (!job->due_at_ms || job->due_at_ms > broker_redis_now(b)) return false;
-    if (b->turn.now_ms < job->reap_at_ms) return false;
-    return !job->tasks_leased || !job->rebound || b->turn.now_ms >= b->redis.hold_until_ms;
+    if (!job->due_at_ms || b->turn.now_ms < job->reap_at_ms) return false;
+    const bool held = job->rebound && b->turn.now_ms < b->redis.hold_until_ms;
+    if (held && job->tasks_leased) return false;
+    return job->due_at_ms <= broker_redis_now(b) || (job->rebound && !held);
 }
 
 static void plan_reap(struct broker *b, const char *id, uint32_t leased)
@@ -123,7 +126,10 @@ static void plan_job(struct broker *b, struct job *job)
     if (job->look) (void)care_call(b, CARE_LOOK, STATE_LOOK, job->id, job->id);
     if (job->grace) (void)care_call(b, CARE_NONE, STATE_GRACE, job->id, NULL);
     job->look = job->grace = false;
-    if (may_reap(b, job)) plan_reap(b, job->id, job->tasks_leased);
+    if (may_reap(b, job)) {
+        if (now >= b->redis.hold_until_ms) job->rebound = false;
+        plan_reap(b, job->id, job->tasks_leased);
+    }
     chain_plan(b, job);
 }
 
@@ -272,7 +278,10 @@ static void finish_reap(struct broker *b, const struct duty *duty, const struct 
 {
     struct job *job = jobs_find(&b->jobs, duty->job);
     if (call->err.code) {
-        if (job) job->reap_at_ms = b->turn.now_ms + CARE_RETRY_MS;
+        if (job) {
+            job->reap_at_ms = b->turn.now_ms + CARE_RETRY_MS;
+            job->rebound = true;
+        }
         return;
     }
     /* Some of what fell due may have been backoffs. */
@@ -358,7 +367,10 @@ void care_restart(struct broker *b)
         job->grace = job->tasks_leased > 0;
         job->index_at_ms = now; /* what was under way may not have got there */
         job->show = b->watches.all_count > 0;
+        /* Redis may be back with an older state: what was seen of other jobs is not true yet. */
         job->source_version = 0;
+        job->chain_ended = false;
+        job->release = JOB_VERDICT_NONE;
     }
 }
 

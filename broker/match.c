@@ -25,6 +25,11 @@ static void answer_none(struct broker *b, struct peer *peer)
     peers_unpark(&b->peers, peer);
 }
 
+void match_unpark(struct broker *b, struct peer *peer)
+{
+    if (peer->take.waiting) answer_none(b, peer);
+}
+
 void match_park(struct broker *b, struct request *r)
 {
     const Vlmq__Take *take = (const Vlmq__Take *)(const void *)r->envelope.body;
@@ -37,7 +42,7 @@ void match_park(struct broker *b, struct request *r)
         return;
     }
     if (peer->take.waiting && peer->take.request_id == id) return; /* sent again; still parked */
-    if (peer->take.waiting) answer_none(b, peer);
+    match_unpark(b, peer);
     int64_t limit = r->envelope.timeout_ms;
     if (!limit || limit > POLL_TTL_MS) limit = POLL_TTL_MS;
     const int64_t margin = limit / 4 < TAKE_MARGIN_MS ? limit / 4 : TAKE_MARGIN_MS;
@@ -100,6 +105,32 @@ static int by_order(const void *x, const void *y)
     return 0;
 }
 
+static void swap(struct row *a, struct row *b)
+{
+    const struct row kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* Puts the best `want` rows first, in order. Sorting all of them with every match would make a task
+ * dearer the more jobs wait. (Quickselect with the middle one as pivot.) */
+static void order_first(struct row *row, uint32_t count, uint32_t want)
+{
+    uint32_t first = 0, end = count;
+    while (want < count && end - first > 1 && want > first && want < end) {
+        uint32_t at = first;
+        swap(&row[first + (end - first) / 2], &row[end - 1]);
+        for (uint32_t i = first; i < end - 1; i++)
+            if (by_order(&row[i], &row[end - 1]) < 0) swap(&row[i], &row[at++]);
+        swap(&row[at], &row[end - 1]);
+        if (at < want)
+            first = at + 1;
+        else
+            end = at;
+    }
+    qsort(row, want < count ? want : count, sizeof *row, by_order);
+}
+
 static void count_owners(struct broker *b)
 {
     struct jobs *jobs = &b->jobs;
@@ -115,7 +146,7 @@ static void count_owners(struct broker *b)
     }
 }
 
-/* All jobs with something to give, best first, in the turn's arena. */
+/* All jobs with something to give, in the turn's arena; those of this match first, in order. */
 static struct row *ready_jobs(struct broker *b, uint32_t *count)
 {
     struct row *rows = arena_new(&b->turn.arena, sizeof *rows * (b->jobs.count + 1));
@@ -136,7 +167,7 @@ static struct row *ready_jobs(struct broker *b, uint32_t *count)
             .submitted_at_ms = job->fixed->submitted_at_ms,
         };
     }
-    qsort(rows, *count, sizeof *rows, by_order);
+    order_first(rows, *count, b->match_offset + MATCH_JOBS_MAX);
     return rows;
 }
 

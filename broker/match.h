@@ -6,6 +6,8 @@
 
 /* Parks a take (a worker's request), or answers a repeat as before. */
 void match_park(struct broker *broker, struct request *request);
+/* Answers the peer's parked take, if it has one: nobody will ask on its behalf any more. */
+void match_unpark(struct broker *broker, struct peer *peer);
 /* Appends TAKE calls for what the policy chose. */
 void match_plan(struct broker *broker);
 /* After the commit: answers the takes that got something. */
