@@ -104,14 +104,31 @@ void api_finish(struct broker *b, struct request *r)
     row->finish(b, r);
 }
 
+/* A page of a listing is one call, but keeps Redis busy for as long as many others do. */
+static uint32_t page_weight(uint32_t rows)
+{
+    if (!rows) rows = ROWS_DEFAULT;
+    if (rows > PAGE_ROWS_MAX) rows = PAGE_ROWS_MAX;
+    return CALL_WEIGHT + rows / ROWS_PER_CALL;
+}
+
 uint32_t api_weight(const struct request *r)
 {
     switch ((int)r->envelope.type) {
     case VLMQ__TYPE__LIST:
         return LIST_ROWS_MAX;
+    case VLMQ__TYPE__TASKS: {
+        const Vlmq__Tasks *tasks = (const Vlmq__Tasks *)(const void *)r->envelope.body;
+        /* One with a state looks through many that it does not show. */
+        return page_weight(tasks->state ? PAGE_ROWS_MAX : tasks->rows);
+    }
+    case VLMQ__TYPE__EVENTS:
+        return page_weight(((const Vlmq__Events *)(const void *)r->envelope.body)->rows);
+    case VLMQ__TYPE__WORKERS:
+        return page_weight(PAGE_ROWS_MAX);
     case VLMQ__TYPE__RENEW:
         return (uint32_t)((const Vlmq__Renew *)(const void *)r->envelope.body)->n_renewals;
     default:
-        return 4;
+        return CALL_WEIGHT;
     }
 }

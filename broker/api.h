@@ -16,7 +16,8 @@ void api_error(struct broker *broker, struct request *request, const struct err 
  * too large, and the request is still open. */
 bool api_answer(struct broker *broker, struct request *request, Vlmq__Type type,
                 const ProtobufCMessage *body);
-/* How many calls the request may need at most in one step: bounds what a turn takes in. */
+/* How many calls the request may need at most in one step, or what keeps Redis busy for as long:
+ * bounds what a turn takes in. */
 uint32_t api_weight(const struct request *request);
 
 /* One row for each type of request. */

@@ -7,6 +7,8 @@
 /* One turn. */
 #define TURN_REQUESTS_MAX 256  /* commits of a few hundred calls already share one fsync well */
 #define TURN_CALLS_MAX    1024 /* state calls that the requests of one turn may plan in a step */
+#define CALL_WEIGHT       4    /* of a request: it may need so many calls in a step */
+#define ROWS_PER_CALL     4    /* rows of a page that keep Redis as busy as a call does */
 #define TURN_BYTES_MAX                                                                \
     (32 * 1024 * 1024)        /* unpacked requests of one turn; then it stops reading \
                                */
@@ -30,7 +32,7 @@
     32 /* of each kind of credits; keeps the usual answer far below a message */
 
 /* Matching of parked takes and ready jobs: work of one turn. */
-#define MATCH_JOBS_MAX   256
+#define MATCH_JOBS_MAX   64
 #define MATCH_TAKES_MAX  256
 #define MATCH_GRANTS_MAX 256
 #define MATCH_PAUSE_MS   100   /* for a job that gave less than it had promised */

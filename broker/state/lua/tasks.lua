@@ -22,17 +22,17 @@ local function tasks_row(job, index, rec, state, tails, cache)
         rec[R_WORKER], rec[R_WHY], rec[R_PROGRESS], tail, fin and fin.digest or '' }
 end
 
-local function tasks_one(job, index, tails)
+local function tasks_one(job, index, tails, cache)
     local rec = live_get(job, index)
     local fin = not rec and index < job.next and fin_get(job, index)
-    return tasks_row(job, index, rec, tasks_state(job, index, rec, fin), tails, {})
+    return tasks_row(job, index, rec, tasks_state(job, index, rec, fin), tails, cache)
 end
 
 -- Every task from `from` on.
 local function tasks_all(job, page, from, rows)
-    local last = math.min(job.total, from + rows)
+    local last, cache = math.min(job.total, from + rows), {}
     for index = from, last - 1 do
-        page[#page + 1] = tasks_one(job, index, page.tails)
+        page[#page + 1] = tasks_one(job, index, page.tails, cache)
     end
     return last < job.total and last or nil
 end
@@ -80,7 +80,7 @@ job_function('tasks', READS, function(job, args)
         if index >= job.total then
             return CODE.NOT_FOUND, string.format('the job has no task %d', index)
         end
-        page[1] = tasks_one(job, index, page.tails)
+        page[1] = tasks_one(job, index, page.tails, {})
     elseif state == 0 then
         next_from = tasks_all(job, page, from, rows)
     elseif state == TASK.DONE then
