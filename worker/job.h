@@ -10,7 +10,8 @@
  *   ERR_INVALID, ERR_NOT_FOUND, ERR_DENIED   nothing can mend it: the task is dead at once
  *   others                       the task is tried again, with backoff
  * unless result->device says that the device failed: then the task is ready again at once and the
- * worker bears it. (CANCELLED or STALE without a reason to stop count as a failure.)
+ * worker bears it. A work function that returns STALE without a reason to stop is called once more,
+ * to adopt what another attempt has committed. (Otherwise they count as a failure.)
  *
  * A worker that leaves lets its tasks go on for the first half of its --drain-s; what still runs
  * then sees JOB_STOP_DRAIN. A kind that keeps cursors stores one with job_checkpoint and returns

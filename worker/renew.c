@@ -142,8 +142,7 @@ static void take_result(struct worker *w, struct task *task, Vlmq__Code code, in
         task->progress_acked = task->progress_sent;
         break;
     case ERR_CANCELLED:
-        /* Still ours, so that it can be handed back. */
-        lease_renewed(&w->leases, task->key, sent_at_ms);
+        /* Ours until its end, so that it can be handed back; Redis has not moved that. */
         stop(task, JOB_STOP_CANCELLED, "lease.cancelled");
         break;
     case ERR_STALE:

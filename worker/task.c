@@ -94,6 +94,17 @@ const char *task_phase(const struct task *task)
     return "unknown";
 }
 
+/* The lease is ours, but another attempt, whose lease is over or forgotten, has committed the
+ * output and removed our files. That is nobody's failure: a second call adopts the output. */
+static int work(struct task *task)
+{
+    struct job_env *env = &task->env;
+    const int rc = task->kind->work(env, &task->result, &task->err);
+    if (rc != ERR_STALE || job_stopping(env)) return rc;
+    task->result = (struct job_result){0};
+    return task->kind->work(env, &task->result, &task->err);
+}
+
 static int call_kind(struct task *task)
 {
     const struct job_kind *kind = task->kind;
@@ -107,7 +118,7 @@ static int call_kind(struct task *task)
     if (rc) return rc;
     switch (env->phase) {
     case JOB_WORK:
-        return kind->work(env, &task->result, &task->err);
+        return work(task);
     case JOB_PLAN:
         return kind->plan(env, &task->result, &task->err);
     case JOB_CLOSE:

@@ -312,6 +312,7 @@ int attempt_commit(struct attempt *attempt, struct attempt_manifest *manifest, b
     if (!rc && !created) {
         rc = attempt_manifest_read(attempt->store, attempt->task, manifest, err);
         *adopted = !rc && !str_eq(manifest->lease, attempt->lease);
+        if (*adopted) attempt->keep = false; /* no manifest names our files */
     }
     if (!rc) rc = roll_forward(attempt->store, manifest, err);
     if (!rc) attempt->keep = false; /* all of them are public now, or lost to the winner */

@@ -13,7 +13,7 @@
  * something that the next attempt, or attempt_sweep, mends. attempt_drop removes the private files.
  * A manifest that lost its files (published and private both missing, or of another size) is
  * ERR_CORRUPT with a sentence. When another attempt of the task has committed and removed this
- * one's private files, the next call that misses them answers ERR_STALE: the next attempt adopts.
+ * one's private files, the next call that misses them answers ERR_STALE: who opens it again adopts.
  *
  * One thread at a time per attempt; two open files may be written by two threads. */
 #ifndef STORE_ATTEMPT_H

@@ -224,6 +224,32 @@ static void replace_below(const char *root, const char *name, const char *text)
     EXPECT_OK(fs_put(path, text, strlen(text), &err), &err);
 }
 
+TEST(attempt, overtaken_attempt_removes_its_files_also_when_publishing_fails)
+{
+    UNUSED_STATE;
+    struct attempt_manifest mine = {0}, winner;
+    struct store *store;
+    struct attempt *attempt;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES];
+    const char *dir = test_dir_new();
+    id_lease(lease);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&attempt, store, OUTPUT_TASK, lease, &adopted, &mine, &err), &err);
+    EXPECT_OK(output_make(dir, 1, &winner, &adopted, &err), &err);
+    EXPECT_OK(attempt_file_open(attempt, &file, OUTPUT_TASK ".tar", &err), &err);
+    EXPECT_OK(attempt_file_close(attempt, file, &err), &err);
+    remove_below(dir, OUTPUT_TASK ".tar");
+    EXPECT_EQ(attempt_commit(attempt, &mine, &adopted, &err), ERR_CORRUPT);
+    names_are(dir, "_vlmq/attempt", 1);
+    attempt_close(attempt);
+    names_are(dir, "_vlmq/attempt", 0);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
 TEST(attempt, manifest_without_its_files_is_corrupt)
 {
     UNUSED_STATE;
@@ -421,6 +447,7 @@ int main(void)
         RUN(attempt, overtaken_attempt_adopts_at_its_commit),
         RUN(attempt, overtaken_attempt_that_misses_its_folder_is_stale),
         RUN(attempt, tasks_with_a_common_beginning_do_not_touch_each_other),
+        RUN(attempt, overtaken_attempt_removes_its_files_also_when_publishing_fails),
         RUN(attempt, manifest_without_its_files_is_corrupt),
         RUN(attempt, damaged_manifests_are_told_apart_from_missing_ones),
         RUN(attempt, manifest_with_a_name_that_leaves_the_output_is_refused),

@@ -388,6 +388,38 @@ TEST(task, result_that_is_too_large_for_one_message_is_added_in_parts)
     EXPECT_EQ(added + bench->task->result.tasks_count, LARGE_TASKS);
 }
 
+/* A kind of this test: its files are gone at the first call, or at all of them. */
+static uint32_t stale_calls, stale_times;
+
+static int stale_work(struct job_env *env, struct job_result *result, struct err *err)
+{
+    (void)env;
+    EXPECT_EQ(result->counters_count, 0);
+    job_count(result, "calls", ++stale_calls);
+    return stale_calls <= stale_times ? err_set(err, ERR_STALE, "another has committed") : 0;
+}
+
+static const struct job_kind stale = {.name = "stale", .check = large_check, .work = stale_work};
+
+TEST(task, work_that_another_attempt_has_committed_is_called_again_once)
+{
+    BENCH;
+    char name[] = "x";
+    Vlmq__Jobs__Probe probe = VLMQ__JOBS__PROBE__INIT;
+    const Vlmq__Grant grant = grant_of(bench, &probe, name, VLMQ__PHASE__PHASE_WORK);
+    stale_calls = 0;
+    stale_times = 1;
+    begin_kind(bench, &grant, &stale);
+    EXPECT_OK(end(bench), &bench->task->err);
+    EXPECT_EQ(counter(bench->task, "calls"), 2);
+    task_free(bench->task);
+    stale_calls = 0;
+    stale_times = 9;
+    begin_kind(bench, &grant, &stale);
+    EXPECT_EQ(end(bench), ERR_STALE);
+    EXPECT_EQ(stale_calls, 2);
+}
+
 TEST(task, kind_without_a_closing_function_closes_well)
 {
     BENCH;
@@ -427,6 +459,7 @@ int main(void)
         RUN_BENCH(second_attempt_adopts_the_file_of_the_first),
         RUN_BENCH(close_sums_up_what_was_made),
         RUN_BENCH(result_that_is_too_large_for_one_message_is_added_in_parts),
+        RUN_BENCH(work_that_another_attempt_has_committed_is_called_again_once),
         RUN_BENCH(kind_without_a_closing_function_closes_well),
         RUN(registry, kinds_have_names_of_their_own_and_all_that_they_need),
     };
