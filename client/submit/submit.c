@@ -13,6 +13,8 @@
 
 #define PRIORITY_MAX 100
 #define ATTEMPTS_MAX 1000
+/* Of a job that is waited for: a fleet that forgets it more often has another fault. */
+#define RESUBMITS_MAX 8
 
 /* The options of a job that are the same for all kinds. */
 struct job_options {
@@ -113,27 +115,55 @@ static int make_job(struct command *cmd, Vlmq__Job *job, const char *kind,
     return rc;
 }
 
-static int submit(struct command *cmd, Vlmq__Job **stored, const struct args *args,
-                  const struct job_options *options, struct err *err)
-{
+/* What is submitted; it is kept, to be submitted again. */
+struct submission {
     Vlmq__Job job;
-    vlmq__job__init(&job);
     Vlmq__Needs needs;
-    vlmq__needs__init(&needs);
+    bool paused;
+};
+
+static int make(struct command *cmd, struct submission *made, const struct args *args,
+                const struct job_options *options, struct err *err)
+{
     ProtobufCBinaryData packed;
-    bool created;
-    job.needs = &needs;
-    int rc = make_job(cmd, &job, args->kind, options, err);
+    vlmq__job__init(&made->job);
+    vlmq__needs__init(&made->needs);
+    made->job.needs = &made->needs;
+    made->paused = options->paused;
+    int rc = make_job(cmd, &made->job, args->kind, options, err);
     if (!rc) rc = command_connect(cmd, err);
-    if (!rc) rc = upstream(cmd, &job, args->spec, options, err);
-    if (!rc) rc = places(cmd, &job, args->spec, err);
+    if (!rc) rc = upstream(cmd, &made->job, args->spec, options, err);
+    if (!rc) rc = places(cmd, &made->job, args->spec, err);
     if (!rc) rc = spec_pack(&packed, args->spec, &cmd->arena, err);
-    if (rc) return rc;
-    job.spec = packed;
-    rc = vlmq_submit(cmd->vlmq, stored, &created, &job, options->paused, &cmd->arena, err);
+    if (!rc) made->job.spec = packed;
+    return rc;
+}
+
+static int submit(struct command *cmd, Vlmq__Job **stored, struct submission *submission,
+                  struct err *err)
+{
+    bool created;
+    const int rc = vlmq_submit(cmd->vlmq, stored, &created, &submission->job, submission->paused,
+                               &cmd->arena, err);
     if (!rc && !created)
         (void)fprintf(stderr, "vlmq: job %s was there already; it is the same job\n",
                       (*stored)->id);
+    return rc;
+}
+
+/* Waits for the end. A job that is gone meanwhile was forgotten by Redis with its last second, or
+ * purged: under its id it is the same job, and what it has committed is adopted. */
+static int follow_through(struct command *cmd, struct follow *follow, struct submission *submission,
+                          struct err *err)
+{
+    Vlmq__Job *job;
+    int rc = follow_job(cmd, follow, submission->job.id, err);
+    for (int i = 0; rc == ERR_NOT_FOUND && i < RESUBMITS_MAX; i++) {
+        (void)fprintf(stderr, "vlmq: the fleet has forgotten job %s; submitting it again\n",
+                      submission->job.id);
+        rc = submit(cmd, &job, submission, err);
+        if (!rc) rc = follow_job(cmd, follow, submission->job.id, err);
+    }
     return rc;
 }
 
@@ -155,8 +185,10 @@ static int run(struct command *cmd, const struct args *args, const struct job_op
                bool wait, struct err *err)
 {
     struct follow follow = {.quiet = options->quiet};
+    struct submission submission;
     Vlmq__Job *job = NULL;
-    int rc = submit(cmd, &job, args, options, err);
+    int rc = make(cmd, &submission, args, options, err);
+    if (!rc) rc = submit(cmd, &job, &submission, err);
     if (rc) return rc;
     if (!wait) {
         print_submitted(cmd, job);
@@ -165,7 +197,7 @@ static int run(struct command *cmd, const struct args *args, const struct job_op
     if (!cmd->json && !follow.quiet)
         (void)fprintf(stderr, "job %s (%s); Ctrl-C stops the waiting, not the job\n", job->id,
                       job->kind);
-    rc = follow_job(cmd, &follow, job->id, err);
+    rc = follow_through(cmd, &follow, &submission, err);
     if (rc) return rc;
     if (follow.interrupted) {
         follow_left(job->id);
