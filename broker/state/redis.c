@@ -218,7 +218,9 @@ static int read_address(struct state *state, struct err *err)
     }
     const bool bracketed = *text == '[' && colon[-1] == ']';
     const char *host = bracketed ? text + 1 : text;
-    state->host = keep(host, (size_t)(colon - host) - (bracketed ? 1 : 0));
+    const size_t bytes = (size_t)(colon - host) - (bracketed ? 1 : 0);
+    if (!bytes) return err_set(err, ERR_INVALID, "Redis address %s names no host", state->address);
+    state->host = keep(host, bytes);
     state->port = (int)port;
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "client/output/classes.h"
 
 #include "common/base/str.h"
+#include "common/base/sum.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +23,10 @@ void classes_of(struct class_list *list, const Vlmq__Job *job)
     for (size_t i = 0; i < job->n_counters; i++) {
         const Vlmq__Counter *counter = job->counters[i];
         if (!str_has_prefix(counter->name, STATUS_PREFIX)) continue;
-        list->all += counter->value;
+        list->all = sum_of(list->all, counter->value);
         if (str_eq(counter->name, STATUS_SUCCESS) || list->count == COUNTERS_MAX) continue;
         if (counter->value <= 0) continue;
-        list->failed += counter->value;
+        list->failed = sum_of(list->failed, counter->value);
         list->item[list->count++] =
             (struct class_count){counter->name + sizeof STATUS_PREFIX - 1, counter->value};
     }

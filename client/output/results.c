@@ -7,6 +7,7 @@
 #include "client/print.h"
 #include "client/verbs.h"
 #include "common/base/str.h"
+#include "common/base/sum.h"
 #include "common/store/attempt.h"
 
 #include <inttypes.h>
@@ -65,7 +66,7 @@ static void row(struct table *table, const struct attempt_manifest *manifest)
     buf_init(&files, 0);
     for (uint32_t i = 0; i < manifest->files_count; i++) {
         buf_printf(&files, "%s%s", i ? " " : "", manifest->file[i].name);
-        sum += manifest->file[i].bytes;
+        sum = sum_of(sum, manifest->file[i].bytes);
     }
     table_cell(table, "%s", manifest->task);
     table_cell(table, "%s", print_grouped(items, sizeof items, manifest->items));

@@ -67,7 +67,8 @@ double progress_share(const Vlmq__Job *job)
     /* The planning task alone says nothing about how much there is. */
     if (job->tasks_total < 2) return -1;
     const uint32_t ended = job->tasks_done + job->tasks_dead + job->tasks_cancelled;
-    return (double)ended / (double)job->tasks_total;
+    const double share = (double)ended / (double)job->tasks_total;
+    return share > 1 ? 1 : share;
 }
 
 static void bar(struct buf *out, double share, uint32_t columns, bool utf8)
@@ -91,7 +92,7 @@ static void bar(struct buf *out, double share, uint32_t columns, bool utf8)
 /* Everything behind the bar, without the time left. */
 static void facts(struct buf *out, const Vlmq__Job *job, double per_s)
 {
-    char a[24], b[24];
+    char a[32], b[32];
     const int64_t items = job->progress ? job->progress->items : 0;
     const int64_t ok = job->progress ? job->progress->items_ok : 0;
     if (job->items_total > 0)

@@ -146,6 +146,25 @@ TEST(line, says_that_no_worker_takes_the_tasks)
     buf_deinit(&out);
 }
 
+TEST(line, numbers_of_any_size_fit)
+{
+    Vlmq__Progress progress;
+    const struct progress_style style = {.width = 200, .utf8 = true};
+    struct buf out;
+    UNUSED_STATE;
+    Vlmq__Job job =
+        job_of(VLMQ__JOB_STATE__JOB_RUNNING, &progress, INT64_MAX, INT64_MAX, INT64_MAX);
+    buf_init(&out, 0);
+    progress_line(&out, &job, 1e300, &style);
+    EXPECT(strstr(buf_str(&out), "9,223,372,036,854,775,807/9,223,372,036,854,775,807") != NULL);
+    job.items_total = 0;
+    job.tasks_total = 2;
+    job.tasks_done = UINT32_MAX;
+    EXPECT(progress_share(&job) <= 1);
+    progress_line(&out, &job, 0, &style);
+    buf_deinit(&out);
+}
+
 TEST(stages, are_summed_over_the_running_tasks)
 {
     const struct progress_style style = {.width = 0};
@@ -192,6 +211,7 @@ int main(void)
         RUN(line, without_a_terminal_it_has_no_bar),
         RUN(line, the_bar_fits_the_terminal),
         RUN(line, says_that_no_worker_takes_the_tasks),
+        RUN(line, numbers_of_any_size_fit),
         RUN(stages, are_summed_over_the_running_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* report_svg.c - bars. */
 #include "common/base/str.h"
+#include "common/base/sum.h"
 #include "worker/jobs/download/report.h"
 
 #include <inttypes.h>
@@ -70,7 +71,7 @@ void report_parts(struct buf *out, const char *title, const struct report_bar *b
 {
     int64_t whole = 0;
     double x = 0;
-    for (uint32_t i = 0; i < count; i++) whole += bar[i].value;
+    for (uint32_t i = 0; i < count; i++) whole = sum_of(whole, bar[i].value);
     begin(out, title, 16, " class=\"wide\" preserveAspectRatio=\"none\"");
     for (uint32_t i = 0; i < count && whole > 0; i++) {
         const double length = (double)WIDTH * (double)bar[i].value / (double)whole;

@@ -5,6 +5,7 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
+#include "common/base/sum.h"
 #include "common/store/attempt.h"
 #include "proto/schema/jobs/probe.pb-c.h"
 #include "worker/job.h"
@@ -289,7 +290,7 @@ static int sum_up(void *ctx, const struct attempt_manifest *manifest, struct err
     struct summary *summary = ctx;
     (void)err;
     summary->tasks++;
-    summary->items += manifest->items;
+    summary->items = sum_of(summary->items, manifest->items);
     return 0;
 }
 
