@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from calm import calm  # noqa: E402, F401
 from fleet import Fleet  # noqa: E402
 
 

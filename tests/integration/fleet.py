@@ -125,7 +125,8 @@ class Fleet:
     def redis_socket(self):
         return self.folder / "redis.sock"
 
-    def start_redis(self, *options, appendonly=True, policy="noeviction", fsync="always"):
+    def start_redis(self, *options, appendonly=True, policy="noeviction", fsync="always", env=None):
+        self.redis_env = env
         self.redis_argv = [
             "redis-server",
             "--port",
@@ -147,7 +148,7 @@ class Fleet:
         return self.restart_redis()
 
     def restart_redis(self):
-        self.redis = self.add("redis", self.redis_argv, ready=False)
+        self.redis = self.add("redis", self.redis_argv, ready=False, env=self.redis_env)
         wait_for(lambda: re.match("PONG|NOAUTH", self.cli("ping")), "redis answers")
         return self.redis
 
@@ -159,17 +160,20 @@ class Fleet:
             check=False,
         ).stdout
 
-    def start_broker(self, *options, address="tcp://127.0.0.1:*", redis=None):
+    def start_broker(
+        self, *options, address="tcp://127.0.0.1:*", redis=None, program="vlmq-broker", env=None
+    ):
         broker = self.add(
             "broker",
             [
-                BIN / "vlmq-broker",
+                BIN / program,
                 "--listen",
                 address,
                 "--redis",
                 redis or f"unix:{self.redis_socket}",
                 *options,
             ],
+            env=env,
         )
         broker.address = (
             broker.ready_line.removeprefix("ready ").split()[0] if broker.ready_line else None

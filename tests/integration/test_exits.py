@@ -1,5 +1,5 @@
 """Each exit of a task, with real workers: done, retried, dead, blamed on the device, lost,
-poisonous, yielded, cancelled."""
+poisonous, cancelled. Those that are yielded by a drained worker are in test_faults.py."""
 
 import signal
 import time
@@ -144,21 +144,6 @@ def test_killed_worker_loses_no_work(fleet, folder):
     assert "task.lost" in events(fleet, job) or time.monotonic() - start < 10
 
 
-def test_drain_hands_leases_back(fleet):
-    fleet.start(workers=1)
-    job = fleet.submit("probe", "--tasks", 2, "--task-ms", 60000, "--items", 600)
-    wait_for(lambda: fleet.job(job)["tasks_leased"] == 2, "both tasks run")
-    leaving = fleet.start_worker()  # not this one: it has nothing to do
-    fleet.workers[0].send(signal.SIGTERM)
-    # Draining is bounded by --drain-s; the tasks keep a cursor, so they are yielded.
-    assert fleet.workers[0].wait(90) == 0
-    wait_for(lambda: fleet.job(job)["tasks_leased"] == 2, "the other worker goes on")
-    assert events(fleet, job).count("task.lost") == 0
-    fleet.vlmq("cancel", job)
-    fleet.wait_job(job, "cancelled")
-    assert leaving.running()
-
-
 def test_interactive_jobs_do_not_wait_for_batch_slots(fleet):
     fleet.start(1, "--slots", 1, "--interactive-slots", 1)
     batch = fleet.submit("probe", "--tasks", 3, "--task-ms", 600000)
@@ -204,22 +189,3 @@ def test_cancel_reaches_running_tasks_within_a_second(fleet):
     wait_for(
         lambda: fleet.vlmq("workers", "--json").lines()[0]["slots_busy"] == 0, "slots are free"
     )
-
-
-def test_stopped_worker_is_a_zombie_whose_work_does_not_count_twice(fleet, folder):
-    fleet.start(workers=1)
-    zombie = fleet.workers[0]
-    job = fleet.submit("probe", "--tasks", 2, "--task-ms", 4000, "--output", folder / "out")
-    wait_for(
-        lambda: fleet.job(job)["tasks_total"] == 3 and fleet.job(job)["tasks_leased"] >= 1,
-        "it runs",
-    )
-    zombie.send(signal.SIGSTOP)
-    fleet.start_worker()
-    assert fleet.wait_job(job)["state"] == "done"
-    zombie.send(signal.SIGCONT)
-    wait_for(lambda: fleet.vlmq("workers", "--json").lines() and zombie.running(), "it is back")
-    assert len(list((folder / "out").glob("*.txt"))) == 2
-    # It can still be given work.
-    second = fleet.submit("probe", "--tasks", 4)
-    assert fleet.wait_job(second)["state"] == "done"

@@ -4,7 +4,8 @@ Prints its port, serves 127.0.0.1 until its standard input ends, so that it neve
 test that started it. Usage: web_server.py FOLDER [PEM]. With a file of certificate and key it
 serves the same by TLS on a second port, which it prints behind the first. What there is to ask for:
 
-  /files/NAME            a file of FOLDER; ?delay_ms=N waits before the answer, ?type=T is its type
+  /files/NAME            a file of FOLDER; ?delay_ms=N waits before the answer, ?paced=1 as many
+                         ms as FOLDER/pace says at that moment; ?type=T is its type
   /jitter/NAME           the same after a random time up to 40 ms
   /status/CODE           an answer with that code; ?retry_after=S adds the header
   /flaky/N/KEY/NAME      503 (?code=C: C) for the first N requests with KEY, then the file
@@ -84,6 +85,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_files(self, *parts):
         time.sleep(int(self.query.get("delay_ms", 0)) / 1000)
+        if "paced" in self.query:
+            with open(os.path.join(FOLDER, "pace")) as file:
+                time.sleep(int(file.read()) / 1000)
         path = os.path.join(FOLDER, *parts)
         if ".." in parts or not os.path.isfile(path):
             self.answer(404, b"no such file")
