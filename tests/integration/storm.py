@@ -21,7 +21,7 @@ import time
 
 from fleet import BIN, wait_for
 
-KILLS = int(os.environ.get("VLMQ_TEST_KILLS", "40"))
+KILLS = int(os.environ.get("VLMQ_KILLS", "40"))
 DECK = ["broker"] * 3 + ["worker"] * 4 + ["redis"] * 3
 DOUBLE = 0.3  # of the strikes hit two parts
 SPREAD = 0.93  # of the shards are committed when the last strikes come
@@ -35,9 +35,9 @@ LOSSES_SPARED = 2
 
 
 def seeded(what):
-    """A random source; VLMQ_TEST_SEED repeats a run's draws."""
-    seed = int(os.environ.get("VLMQ_TEST_SEED") or random.randrange(1 << 32))
-    print(f"{what}: VLMQ_TEST_SEED={seed}")
+    """A random source; VLMQ_SEED repeats a run's draws."""
+    seed = int(os.environ.get("VLMQ_SEED") or random.randrange(1 << 32))
+    print(f"{what}: VLMQ_SEED={seed}")
     return random.Random(seed)
 
 

@@ -23,7 +23,7 @@ def ended(client):
 
 
 def test_kills_lose_and_double_nothing(fleet, folder, site):  # noqa: F811
-    """VLMQ_TEST_KILLS, 40 if not set, over the life of a download of 2,000 rows, from its
+    """VLMQ_KILLS, 40 if not set, over the life of a download of 2,000 rows, from its
     submission until its closing."""
     job, output = "in-the-storm", folder / "stormy"
     storm = Storm(fleet, seeded("chaos"), [job])
