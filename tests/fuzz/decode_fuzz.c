@@ -4,6 +4,7 @@
 #include "common/base/check.h"
 #include "worker/pipe/decode.h"
 #include "worker/pipe/encode.h"
+#include "worker/pipe/exif.h"
 #include "worker/pipe/fit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,6 +38,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     options.alpha = choice & 1 ? DECODE_ALPHA_DROP : DECODE_ALPHA_WHITE;
     const enum decode_status status = decode(&image, &info, data, size, &options);
     CHECK(info.orientation >= 1 && info.orientation <= 8);
+    /* The tag is looked for also in what no decoder takes. */
+    for (int format = 0; format < DECODE_FORMAT_COUNT; format++) {
+        const uint32_t found = exif_orientation(data, size, (enum decode_format)format);
+        CHECK(found >= 1 && found <= 8);
+    }
     CHECK((status == DECODE_OK) == (image.pixels != NULL));
     if (status == DECODE_OK) {
         CHECK(image.channels == 3);

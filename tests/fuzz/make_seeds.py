@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import tarfile
 
 SEEDS = pathlib.Path(__file__).parent / "seeds"
@@ -64,22 +65,318 @@ NEW_TASK = message((1, "00003"), (2, b"\1\2"), (3, 100))
 TASK = message((1, 3), (2, "00003"), (4, 4), (5, 1), (8, "host/cpu/1/ab"), (12, PROGRESS))
 
 
-def envelopes():
+EVENT = message((1, "1-0"), (2, 5), (3, "task.done"), (4, 3), (5, 1), (6, "w"), (7, "text"))
+GRANT = message(
+    *[(1, "job-1"), (2, "probe"), (3, PROBE), (4, "/out"), (5, 3), (6, "00003"), (8, b"\1\2")],
+    *[(9, LEASE), (10, 1), (11, b"at"), (12, 2), (14, 10000), (15, 1)],
+)
+SHOWN = JOB + message(
+    (8, "why"), (11, "job-0"), (13, "/out"), (19, 9), (28, PROGRESS), (29, COUNTER)
+)
+
+
+def types():
+    """The numbers of all messages, by name."""
+    schema = pathlib.Path(__file__).parents[2] / "proto/schema/common.proto"
+    body = re.search(r"enum Type {(.*?)\n}", schema.read_text(), re.S).group(1)
+    return {name: int(number) for name, number in re.findall(r"^  ([A-Z_]+) = (\d+);", body, re.M)}
+
+
+def bodies():
+    """One body for each message, with all its parts."""
     done = message((1, ATTEMPT), (2, bytes(32)), (3, COUNTER), (4, PROGRESS), (7, "00003.tar"))
     renewal = message((1, ATTEMPT), (2, PROGRESS), (3, b"at"), (4, 1))
-    bodies = {
-        "error": (1, message((1, 7), (2, "later"), (3, 500))),
-        "ping": (2, b""),
-        "submit": (10, message((1, JOB), (2, 1))),
-        "list": (14, message((1, "alice"), (2, 1), (4, 10))),
-        "tasks_answer": (17, message((1, TASK), (2, "next"))),
-        "hello": (40, message((1, WORKER))),
-        "renew": (44, message((1, "host/cpu/1/ab"), (2, renewal))),
-        "add": (46, message((1, ATTEMPT), (2, 0), (3, NEW_TASK), (3, NEW_TASK))),
-        "done": (48, done),
+    ping = message((1, "0.1.0"), (2, "b"), (3, 5), (4, 1), (5, "note"), (6, 1), (10, 9), (11, 10))
+    tasks = message((1, "job-1"), (2, 5), (3, "next"), (4, 10), (5, 1), (6, 3), (7, 1))
+    return {
+        "ERROR": message((1, 7), (2, "later"), (3, 500)),
+        "PING": b"",
+        "PING_ANSWER": ping,
+        "SUBMIT": message((1, JOB), (2, 1)),
+        "SUBMIT_ANSWER": message((1, SHOWN), (2, 1)),
+        "GET": message((1, "job-1")),
+        "GET_ANSWER": message((1, SHOWN)),
+        "LIST": message((1, "alice"), (2, 1), (3, "next"), (4, 10), (5, "probe")),
+        "LIST_ANSWER": message((1, SHOWN), (1, JOB), (2, "next")),
+        "TASKS": tasks,
+        "TASKS_ANSWER": message((1, TASK), (2, "next")),
+        "EVENTS": message((1, "job-1"), (2, "1-0"), (3, 10)),
+        "EVENTS_ANSWER": message((1, EVENT), (1, EVENT), (2, "1-0")),
+        "CONTROL": message((1, "job-1"), (2, 1), (3, 5), (4, "why"), (5, 3), (6, 1)),
+        "CONTROL_ANSWER": message((1, SHOWN), (2, 3)),
+        "WATCH": message((1, "job-1")),
+        "WATCH_ANSWER": message((1, SHOWN)),
+        "WATCH_UPDATE": message((1, SHOWN), (2, TASK), (2, TASK)),
+        "WORKERS": b"",
+        "WORKERS_ANSWER": message((1, WORKER), (1, WORKER)),
+        "DRAIN": message((1, "host/cpu/1/ab")),
+        "DRAIN_ANSWER": b"",
+        "HELLO": message((1, WORKER)),
+        "HELLO_ANSWER": message((1, 1), (2, 10000)),
+        "TAKE": message((1, "host/cpu/1/ab"), (2, 3), (3, 1), (4, 1)),
+        "TAKE_ANSWER": message((1, GRANT), (1, GRANT), (2, 4200)),
+        "RENEW": message((1, "host/cpu/1/ab"), (2, renewal), (2, renewal)),
+        "RENEW_ANSWER": message((1, message((1, 3))), (1, b""), (2, 1)),
+        "ADD": message((1, ATTEMPT), (2, 0), (3, NEW_TASK), (3, NEW_TASK)),
+        "ADD_ANSWER": message((1, 2)),
+        "DONE": done + message((5, NEW_TASK), (6, 1)),
+        "DONE_ANSWER": b"",
+        "FAIL": message((1, ATTEMPT), (2, 1), (3, 7), (4, "why"), (5, "a line")),
+        "FAIL_ANSWER": b"",
+        "YIELD": message((1, ATTEMPT), (2, b"at"), (3, 1), (4, "drain")),
+        "YIELD_ANSWER": b"",
+        "BYE": message((1, "host/cpu/1/ab")),
+        "BYE_ANSWER": b"",
+        "NOTICE": message((1, "job-1")),
     }
-    for name, (kind, body) in bodies.items():
-        put("envelope", name, envelope(kind, body))
+
+
+def envelopes():
+    numbers = types()
+    for place, (name, body) in enumerate(bodies().items()):
+        pushed = name in ("WATCH_UPDATE", "NOTICE")
+        put("envelope", name.lower(), envelope(numbers[name], body, 0 if pushed else 7))
+        put("message", name.lower(), bytes([place]) + bytes([1, 0, 2, 0]) * 16)
+
+
+# Scripts. A message is a length and its fields, each a byte that chooses (message.c).
+
+
+def script_message(*fields):
+    data = bytes(field for part in fields for field in (part if isinstance(part, list) else [part]))
+    return bytes([len(data)]) + data
+
+
+class BrokerScript:
+    """What peers do to a broker, as broker_fuzz.c reads it. Peer 0 is an admin, 1 and 3 are
+    workers, 2 is a client. Jobs, workers and leases are numbers: the n-th that there was."""
+
+    USUAL = ["SUBMIT", "TAKE", "DONE", "HELLO", "ADD", "FAIL", "CONTROL", "RENEW"]
+    EMPTY = 0x80
+
+    def __init__(self):
+        self.data = b""
+
+    def send(self, peer, name, *fields, timeout=50):
+        usual = name in self.USUAL
+        kind = self.USUAL.index(name) * 4 + 1 if usual else list(bodies()).index(name) * 4
+        self.data += bytes([7 | peer << 4, kind, timeout]) + script_message(*fields)
+        return self
+
+    def turn(self, quarters=0):
+        self.data += bytes([2, quarters]) if quarters else b"\0"
+        return self
+
+    def redis_away(self, commits, applied=False):
+        self.data += bytes([3 | applied << 4, commits])
+        return self
+
+    def toggle(self, full=False, closed=False, jump_s=None):
+        self.data += bytes([4 | full << 4 | closed << 5 | (jump_s is not None) << 6])
+        self.data += b"" if jump_s is None else bytes([128 + jump_s])
+        return self
+
+    def raw(self, data):
+        self.data += bytes([5, len(data)]) + data
+        return self
+
+    def again(self, before=0):
+        """The newest request, or one before it, a second time."""
+        self.data += bytes([6 | before << 4])
+        return self
+
+    def submit(self, job, after=EMPTY, source=EMPTY):
+        head = [job, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        return self.send(0, "SUBMIT", head, after, source, [0] * 19, 0).turn()
+
+    def hello(self, worker, peer=1):
+        return self.send(peer, "HELLO", worker, 0, 0, 0, 0, [2, 0, 1], 0, 0, 4).turn()
+
+    def take(self, worker, peer=1, credits=1):
+        return self.send(peer, "TAKE", worker, credits, 1, 1, timeout=200).turn()
+
+    def done(self, job, task, lease, peer=1):
+        return self.send(peer, "DONE", job, task, lease, 0, [7] * 32, 0, 0, 0, 0, 0).turn()
+
+    def add(self, job, lease, tasks):
+        new = [part for i in range(tasks) for part in (i, 0, 1, 0)]
+        return self.send(1, "ADD", job, 0, lease, 0, tasks, new).turn()
+
+    def planned(self, job=0, tasks=2):
+        """A job whose planning task is done."""
+        self.hello(0).submit(job).take(0)
+        return self.add(job, 0, tasks).done(job, 0, 0)
+
+
+def broker_scripts():
+    def begin():
+        return BrokerScript()
+
+    life = begin().planned()
+    for lease in 1, 2, 3:
+        life.take(0).done(0, lease, lease)
+    scripts = {
+        "life": life.turn(4),
+        "held": begin().planned().submit(1, after=0).take(0).take(0).turn(40),
+        "chained": begin().planned().submit(1, source=0).take(0).done(0, 1, 1).turn(4).take(0),
+        "lost": begin().planned().take(0).turn(60).hello(0).take(0).turn(60).hello(0).take(0),
+        "failed": begin().planned().take(0).send(1, "FAIL", 0, 1, 1, 0, 7, 0, 0).turn(8).take(0),
+        "yielded": begin().planned().take(0).send(1, "YIELD", 0, 1, 1, 3, 1, 2, 3, 1, 0).take(0),
+        "moved": begin().hello(0).take(0).hello(0, 3).take(0, 3).submit(0).turn(),
+        "bye": begin().hello(0).take(0).send(1, "BYE", 0).turn(),
+        "full": begin().toggle(full=True).submit(0).toggle(full=True).submit(0).hello(0).take(0),
+        "deaf": begin().toggle(closed=True).planned().toggle(closed=True).take(0),
+        "jump": begin().planned().take(0).toggle(jump_s=100).turn(8).toggle(jump_s=-100).turn(60),
+        "away": begin().planned().redis_away(3).take(0).turn(8).turn(8).turn(8).take(0),
+        "in_doubt": begin().hello(0).redis_away(2, True).submit(0).turn(8).submit(0).take(0),
+        "again": begin()
+        .planned()
+        .again()
+        .again(1)
+        .again(4)
+        .take(0)
+        .again()
+        .turn(4)
+        .again()
+        .again(),
+        "raw": begin().raw(b"\xff" * 9).raw(envelope(10, b"")).raw(envelope(2, b"", 0)).turn(),
+    }
+    for verb in range(1, 8):
+        script = begin().planned().take(0).send(0, "CONTROL", 0, verb, 3, 0, 1, 0).turn()
+        scripts[f"control_{verb}"] = script.done(0, 1, 1).take(0).turn(4)
+    renew = begin().planned().take(0)
+    renew.send(1, "RENEW", 0, 2, [0, 1, 1, 1, 3, 2, 9, 0, 0, 0], [0, 1, 0, 0, 0, 0]).turn()
+    scripts["renewed"] = renew
+    asked = begin().planned().send(2, "WATCH", 0).send(2, "WATCH", 0x80).send(2, "GET", 0)
+    asked.send(2, "LIST", 0x80, 0, 0x80, 1, 0x80).turn().send(2, "LIST", 0x80, 0, 0, 1, 0x80)
+    asked.send(2, "TASKS", 0, 0, 0x80, 1, 1, 0, 0).turn().send(2, "EVENTS", 0, 0x80, 2)
+    asked.send(2, "WORKERS").send(2, "DRAIN", 0).send(2, "PING").send(2, "TAKE", 0, 1, 0, 0)
+    scripts["asked"] = asked.turn().take(0).done(0, 1, 1).turn(4)
+    for name, script in scripts.items():
+        put("broker", name, script.data)
+
+
+UP = b"\x22"
+
+
+def answer(*fields, which=0):
+    """To the newest request, or one before it."""
+    return bytes([10 | which << 4]) + script_message(*fields)
+
+
+def later(hundreds):
+    return bytes([1, hundreds])
+
+
+def link_scripts():
+    def ask(name, *fields, timeout_ms=20000):
+        place = list(bodies()).index(name)
+        return bytes([6, place]) + timeout_ms.to_bytes(2, "big") + script_message(*fields)
+
+    error = bytes([4]) + script_message(7, 0, 0)
+    for name, body in {
+        "answered": ask("GET", 0) + answer(0, 0) + ask("LIST", 0) + answer(0, 0),
+        "unavailable": ask("PING") + error + later(5) + answer(0) + error + later(255),
+        "other": ask("PING") + bytes([5, 9]) + script_message(0, 0) + later(250),
+        "pushed": bytes([5, 17]) + script_message(0, 0) + bytes([5, 38]) + script_message(0),
+        "lost": ask("TAKE", 0, 1, 1, 1) + b"\x02" + later(50) + UP + later(60) + UP + answer(0, 0),
+        "full": b"\x12" + ask("PING") + later(10) + b"\x12" + later(10) + answer(0),
+        "silent": ask("PING", timeout_ms=65000) + later(20) + later(20) + UP + later(255),
+    }.items():
+        put("link", name, b"\1" + UP + body)
+        put("link", name + "_alone", b"\0" + UP + body)
+
+
+def worker_scripts():
+    ttl = [0xF1, 0x27, 0x10]
+    hello = UP + answer(0, ttl)
+
+    def grant(index, kind=0, phase=0, alone=0, lease=0):
+        head = [0, kind, 0, 0x80, index, 0, phase, 0, lease, 1, 0, 0, alone]
+        return head + ttl + [0, 0, 0x80]
+
+    def granted(*grants):
+        return answer(len(grants), *grants, 0) + b"\0" * len(grants)
+
+    def ran(choice, code, which=0):
+        return bytes([6 | which << 4, choice, code])
+
+    stale = bytes([4]) + script_message(3, 0, 0)
+    for name, body in {
+        "done": granted(grant(0)) + ran(0, 1) + answer(),
+        "failed": granted(grant(0)) + ran(0, 4) + answer(),
+        "device": granted(grant(0, 1), grant(1, 1, lease=1)) + ran(64, 4) + answer() + ran(0, 1),
+        "refused": granted(grant(0)) + ran(6, 1) + stale + answer(),
+        "renewed": granted(grant(0)) + later(40) + answer(1, 0, 0) + later(40) + answer(1, 3, 0),
+        "cancelled": granted(grant(0)) + later(40) + answer(1, 4, 0) + ran(1, 1) + answer(),
+        "lost": granted(grant(0)) + later(120) + ran(0, 1),
+        "alone": granted(grant(0, alone=1), grant(1, lease=1)) + ran(0, 1) + answer(),
+        "unknown": granted(grant(0, 2)) + answer(),
+        "tasks": granted(grant(0, phase=1)) + ran(16, 1) + answer(),
+        "drained": answer(1, ttl) + granted(grant(0)) + ran(1, 2) + answer(),
+        "moved": granted(grant(0)) + b"\x02" + later(40) + UP + answer(0, ttl) + ran(0, 1),
+        "signalled": granted(grant(0)) + bytes([6 + 3 | 15 << 4]) * 2 + later(60),
+    }.items():
+        put("worker", name, hello + body)
+
+
+def client_scripts():
+    """The verbs of client_fuzz.c; a job as the first answer, then parts of it."""
+    counters = [2, 0, 5, 0, 7]
+    job = [0, 0, 0, 3, 0, 5, 0, 0, 0, 0, 0x80, 0x80, 0x80, 0] + [9] * 13 + [0] + counters + [0, 3]
+    task = [3, 0, 0, 5, 1, 1, 0, 0, 0, 7, 0, 0, 0, 0]
+    for line in range(21):
+        for json_too in 0, 1:
+            data = UP + answer(job, 1) + answer(job) + answer(1, task, 0x80) + answer(job)
+            put("client", f"verb_{line}_{json_too}", bytes([line, json_too]) + data)
+    big = job[:28] + [2, 0, 0xFE, 0, 0xFE, 0, 3]
+    for line in 2, 5, 7:
+        put("client", f"big_{line}", bytes([line, 0]) + UP + answer(big) * 2 + answer(0, 0x80))
+
+
+def places():
+    for place in "tcp://[::1]:5710", "tcp://*:0", "ipc:///run/x", "inproc://x", "tcp://h:1":
+        put("place", "address_" + re.sub(r"\W", "_", place), b"\0" + place.encode())
+    for place in "unix:/run/redis.sock", "tcp://h:6379", "[::1]:6379", "[]:1", "h:0":
+        put("place", "redis_" + re.sub(r"\W", "_", place), b"\1" + place.encode())
+    for place in "file:///tmp", "s3://b/p", "/tmp/../x", "../x", "a//b", "a/./b":
+        put("place", "store_" + re.sub(r"\W", "_", place), b"\2" + place.encode())
+    put("place", "words", b"\3download\0--image-size\000256\0--json\0-o\0/out\0--\0x")
+    put("place", "words_near", b"\3downlod\0--no-alow-private\0--quality=0")
+    put("place", "path", b"\3a/./b/../c//")
+    put("place", "pidfile", b"\x04123 456 host 0f1e\n")
+    stat = "1 (a) b) S " + " ".join(str(n) for n in range(40))
+    put("place", "stat", b"\4" + stat.encode())
+    put("place", "mapped", b"\5" + bytes([10, 0, 0, 1]) + bytes(10) + b"\xff\xff\x0a\0\0\1")
+
+
+def views():
+    rows = [{"key": "0", "status": "success"}, {"key": "1", "status": "http_status", "url": "u"}]
+    rows.append({"key": "2", "status": "x\u009b", "url": "\u0007", "error_message": "\x7f"})
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    put("view", "rows", b"\0" + text.encode())
+    put("view", "rows_json", b"\1" + text.encode())
+    put("view", "log", b"\x03a line\n\x1b[31mred\n\xff\xfe\nlast")
+
+
+def downloads():
+    header = "url,t\n"
+    rows = "".join(f'http://a/{i}.jpg,"row {i}"\n' for i in range(8))
+    digest = hashlib.sha256((header + rows).encode()).digest()
+    shard = message((1, 0), (3, 8), (4, len(header)), (5, len(rows)))
+    shard += bytes([6 << 3 | 1]) + digest[7::-1]
+    put("download", "spec", b"\0" + DOWNLOAD)
+    numbers = [(number, 1) for number in (9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21)]
+    put("download", "spec_whole", b"\0" + DOWNLOAD + message(*numbers, (20, "agent")))
+    put("download", "spec_columns", b"\0" + DOWNLOAD + message((5, "t"), (6, "t"), (6, "url")))
+    put("download", "payload", b"\1" + shard)
+    put("download", "payload_sliced", b"\1" + shard + message((7, 1)))
+    put("download", "payload_far", b"\1" + message((3, 8), (4, 1 << 63), (5, 1 << 63)))
+    put("download", "stats", b'\2{"start_time": 1.5, "end_time": 2.5, "count": 3}')
+    manifest = {"version": 1, "task": "00042", "lease": LEASE, "files": [], "items": 1 << 62}
+    manifest |= {"items_ok": 1 << 62, "bytes": 1 << 62, "counters": {"status.success": 1 << 62}}
+    put("download", "manifest", b"\3" + json.dumps(manifest).encode())
+    put("download", "stats_huge", b'\2{"start_time": 1e308, "end_time": 1e308}')
 
 
 def specs():
@@ -174,6 +471,14 @@ def answers():
     date = b"Retry-After: Fri, 31 Dec 9999 23:59:59 GMT"
     put("fetch", "retry_date", busy.replace(b"Retry-After: 0", date))
     put("fetch", "encoded", ok + "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\n1")
+    for name, url in ("port", "http://192.88.98.1:81/a b?c#d"), ("user", "HTTP://u:p@192.88.98.1"):
+        put("fetch", "url_" + name, b"\0" + url.encode() + b"\xff" + ok.encode() + b"\r\n12345")
+    for name, url in (
+        ("scheme", "file:///etc/passwd"),
+        ("v6", "http://[::1]/"),
+        ("idn", "//\u00e9/"),
+    ):
+        put("fetch", "url_" + name, b"\0" + url.encode())
     put("fetch", "old", "HTTP/1.0 200\nContent-Type: \t\u00e9\n\n1")
     put("fetch", "interim", "HTTP/1.1 103 Early\r\n\r\n" + ok + "Content-Length: 1\r\n\r\n1")
 
@@ -218,7 +523,9 @@ def replies():
 
 
 def main():
-    for make in envelopes, specs, lists, confs, keys, tars, manifests, answers, replies:
+    files = lists, confs, keys, tars, manifests, answers, replies, places, views, downloads
+    scripts = broker_scripts, link_scripts, worker_scripts, client_scripts
+    for make in envelopes, specs, *files, *scripts:
         make()
 
 
