@@ -427,9 +427,10 @@ int64_t broker_turn(struct broker *b)
 {
     struct turn *t = &b->turn;
     arena_reset(&t->arena);
-    t->now_ms = b->clock->mono_ms(b->clock);
     t->follow_count = t->chains_count = t->notices_count = 0;
-    const bool more = receive(b);
+    if (t->requests_count >= GATHER_REQUESTS && !t->more) front_gather(b->front, GATHER_US);
+    t->now_ms = b->clock->mono_ms(b->clock);
+    t->more = receive(b);
     redis_try(b);
     struct err err;
     if (b->redis.ready && t->now_ms >= b->redis.health_at_ms && redis_health(b, &err)) {
@@ -444,7 +445,7 @@ int64_t broker_turn(struct broker *b)
         api_error(b, &t->request[i], &err);
     }
     expire(b);
-    return more ? 0 : sleep_ms(b);
+    return t->more ? 0 : sleep_ms(b);
 }
 
 void broker_end(struct broker *b)

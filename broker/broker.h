@@ -103,6 +103,7 @@ struct turn {
     uint32_t round;
     struct request request[TURN_REQUESTS_MAX];
     uint32_t requests_count;
+    bool more; /* than were taken in */
     struct state_call call[STATE_CALLS_MAX];
     uint32_t calls_count;
     struct duty duty[STATE_CALLS_MAX];

@@ -7,8 +7,13 @@
 /* One turn. */
 #define TURN_REQUESTS_MAX 256  /* commits of a few hundred calls already share one fsync well */
 #define TURN_CALLS_MAX    1024 /* state calls that the requests of one turn may plan in a step */
-#define CALL_WEIGHT       4    /* of a request: it may need so many calls in a step */
-#define ROWS_PER_CALL     4    /* rows of a page that keep Redis as busy as a call does */
+/* A busy broker lets requests gather before it takes them in: each commit costs Redis an fsync and
+ * what a run of a function costs whatever its calls. A quiet one, where somebody waits for an
+ * answer to the only request, does not. */
+#define GATHER_REQUESTS 8 /* in the turn before: it is busy */
+#define GATHER_US       200
+#define CALL_WEIGHT     4 /* of a request: it may need so many calls in a step */
+#define ROWS_PER_CALL   4 /* rows of a page that keep Redis as busy as a call does */
 #define TURN_BYTES_MAX                                                                \
     (32 * 1024 * 1024)        /* unpacked requests of one turn; then it stops reading \
                                */

@@ -8,7 +8,7 @@
  * Renew message carries them all (proto/schema/worker.proto). */
 #define TASKS_MAX 256
 /* Running attempts; the rest of TASKS_MAX is for reports, which take a round trip each. */
-#define SLOTS_MAX             64
+#define SLOTS_MAX             112
 #define SLOTS_INTERACTIVE_MAX 16
 _Static_assert(2 * (SLOTS_MAX + SLOTS_INTERACTIVE_MAX) <= TASKS_MAX,
                "every slot may have a report under way");

@@ -24,6 +24,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Messages queued for one peer beyond the kernel's buffers. To send: every open request of a link
  * answered, twice over; more means the peer does not read. To receive: few, so that a flood waits
@@ -598,4 +599,11 @@ uint32_t sock_poll(struct sock *sock, const int *fds, uint32_t fds_count, int64_
         if (mask || wait_ms == 0 || poll_limit(wait_ms, end_ms) == 0) return mask;
         if (hinted && !sock->is_server) return mask;
     }
+}
+
+void sock_gather(struct sock *sock, int64_t us)
+{
+    (void)sock;
+    const struct timespec span = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = us % 1000000 * 1000};
+    (void)nanosleep(&span, NULL); /* a signal ends it early */
 }

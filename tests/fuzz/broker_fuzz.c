@@ -228,6 +228,11 @@ bool front_send(struct front *front, const struct sock_peer *peer, const void *d
     return true;
 }
 
+void front_gather(struct front *front, int64_t us)
+{
+    (void)front, (void)us;
+}
+
 void front_refresh(struct front *front)
 {
     (void)front;
