@@ -132,7 +132,7 @@ static int parse(struct options *o, int argc, char **argv, struct err *err)
     const struct conf_option table[] = {
         {"broker", 0, CONF_TEXT, &o->brokers, 0, 0, "LIST", "Addresses of brokers."},
         {"workers", 0, CONF_INT, &o->workers, 1, WORKERS_MAX, "N", "How many."},
-        {"slots", 0, CONF_INT, &o->slots, 0, 64, "N", "Slots of each."},
+        {"slots", 0, CONF_INT, &o->slots, 0, 112, "N", "Slots of each."},
         {"interactive-slots", 0, CONF_INT, &o->interactive_slots, 0, 16, "N", "For interactive."},
         {"log-level", 0, CONF_TEXT, &o->log_level, 0, 0, "LEVEL", "debug, info, warn or error."},
         {"ready-fd", 0, CONF_INT, &o->ready_fd, -1, INT32_MAX, "N", "Told when all are known."},

@@ -25,7 +25,7 @@ struct job_host {
     pthread_mutex_t lock; /* guards the next group */
     struct job_progress progress;
     uint32_t progress_version; /* 0: none yet */
-    uint8_t *cursor; /* heap; room for cursor_room */
+    uint8_t *cursor;           /* heap; room for cursor_room */
     size_t cursor_bytes, cursor_room;
     uint32_t cursor_version; /* 0: none yet */
 

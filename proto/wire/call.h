@@ -27,7 +27,7 @@
 #define LINK_CONNECT_MS 3000 /* a connection that has not come up for so long is given up */
 /* A ping goes out after so much quiet, while requests are open: a thousand idle workers wake their
  * broker a few hundred times a second. */
-#define LINK_PING_MS 2000
+#define LINK_PING_MS   2000
 #define LINK_RESEND_MS 5000 /* an open request is repeated, in case its answer was lost */
 /* An envelope says a little less than the time that is left, so that the answer to a parked request
  * arrives before the requester has given up. */
