@@ -2,14 +2,13 @@
  * promised breaks; without any one of them something does, and the shortest way there is printed.
  *
  * The printed table is the proof in short; docs/reliability.md says what follows from it. */
-#include "tests/model/model.c"
-
 #include "common/base/buf.h"
 #include "common/base/fs.h"
-#include "tests/model/check.c"
-#include "tests/model/search.c"
-#include "tests/model/words.c"
+#include "tests/model/search.h"
 #include "tests/support/test.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* What Redis promises when it answers before its fsync (appendfsync everysec): the output is right
  * and complete, once, and the job ends; but Redis may forget that there was a job. */
