@@ -167,9 +167,11 @@ const char *link_broker(const struct link *link)
 
 /* Sending. */
 
+/* Not before the connection was greeted: an answer must not come before LINK_MOVED. */
 static bool is_up(const struct link *link)
 {
-    return link->sock && sock_state(link->sock) == SOCK_UP;
+    return link->sock && sock_state(link->sock) == SOCK_UP &&
+           sock_connections(link->sock) == link->connections;
 }
 
 static uint32_t time_to_say(int64_t left_ms)
@@ -328,10 +330,8 @@ static bool is_silent(const struct link *link, int64_t now)
 static void look_after_connection(struct link *link, int64_t now)
 {
     if (sock_connections(link->sock) != link->connections) greet(link, now);
-    /* With one broker there is nowhere else to go. A connection that breaks is made again by ZeroMQ
-     * itself; one that stands, and is silent, may lead into a hole: a new one finds out. */
-    const bool lost = link->brokers_count > 1 && sock_state(link->sock) == SOCK_LOST;
-    if (lost || ((link->brokers_count > 1 || is_up(link)) && is_silent(link, now)))
+    /* With one broker there is nowhere to go, and ZeroMQ reconnects by itself. */
+    if (link->brokers_count > 1 && (sock_state(link->sock) == SOCK_LOST || is_silent(link, now)))
         leave(link, now);
     if (link->move_at_ms >= 0 && link->move_at_ms <= now) {
         struct err err;

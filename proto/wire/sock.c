@@ -33,16 +33,17 @@
 #define RECEIVE_MESSAGES_MAX 16
 /* A connection that does not finish its handshake is dropped: it costs a file descriptor. */
 #define HANDSHAKE_MS 5000
-/* TCP finds a machine that vanished without a word: probes on a quiet connection, and the longest
- * time that sent bytes may stay unacknowledged. A process that stands still is found by the link's
- * pings. ZeroMQ's own heartbeats are not used: in 4.3.4 their timer aborts the program when it
- * rings after a peer has hung up whose messages had not been read yet. */
-#define CLIENT_PROBE_S      5
-#define CLIENT_UNACKED_MS   10000
+/* Heartbeats of the transport find a server that vanished without a word, or stands still. The
+ * server itself sends none: in ZeroMQ 4.3.4 their timer aborts the program when it rings after a
+ * peer has hung up whose messages had to wait, and any peer can bring that about. (A client's wait
+ * only behind SEND_MESSAGES_MAX others.) It has TCP find machines that vanished: by probes on a
+ * quiet connection, and by the longest time that sent bytes may stay unacknowledged. */
+#define CLIENT_HEARTBEAT_MS 2000
+#define CLIENT_SILENCE_MS   5000
 #define SERVER_PROBE_S      20
+#define SERVER_PROBE_GAP_S  5
+#define SERVER_PROBES       3
 #define SERVER_UNACKED_MS   30000
-#define PROBES_EVERY_S      2
-#define PROBES              3
 #define RECONNECT_MS        50
 #define RECONNECT_MAX_MS    1000
 #define BACKLOG             1024 /* a fleet that comes back at once after a restart */
@@ -134,8 +135,6 @@ static int sock_new(struct sock **out, int type, struct err *err)
         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
         {ZMQ_SNDHWM, SEND_MESSAGES_MAX},
         {ZMQ_TCP_KEEPALIVE, 1},
-        {ZMQ_TCP_KEEPALIVE_INTVL, PROBES_EVERY_S},
-        {ZMQ_TCP_KEEPALIVE_CNT, PROBES},
     };
     int rc = set_all(sock, common, sizeof common / sizeof *common, err);
     const int64_t bytes_max = SOCK_FRAME_BYTES_MAX;
@@ -314,6 +313,8 @@ int sock_listen(struct sock **out, const char *const *address, uint32_t count,
         {ZMQ_RCVHWM, RECEIVE_MESSAGES_MAX},
         {ZMQ_BACKLOG, BACKLOG},
         {ZMQ_TCP_KEEPALIVE_IDLE, SERVER_PROBE_S},
+        {ZMQ_TCP_KEEPALIVE_INTVL, SERVER_PROBE_GAP_S},
+        {ZMQ_TCP_KEEPALIVE_CNT, SERVER_PROBES},
         {ZMQ_TCP_MAXRT, SERVER_UNACKED_MS},
     };
     rc = set_all(sock, settings, sizeof settings / sizeof *settings, err);
@@ -434,8 +435,8 @@ int sock_connect(struct sock **out, const char *text, const struct sock_keys *ke
         {ZMQ_RCVHWM, SEND_MESSAGES_MAX},
         {ZMQ_RECONNECT_IVL, RECONNECT_MS},
         {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS},
-        {ZMQ_TCP_KEEPALIVE_IDLE, CLIENT_PROBE_S},
-        {ZMQ_TCP_MAXRT, CLIENT_UNACKED_MS},
+        {ZMQ_HEARTBEAT_IVL, CLIENT_HEARTBEAT_MS},
+        {ZMQ_HEARTBEAT_TIMEOUT, CLIENT_SILENCE_MS},
     };
     rc = set_all(sock, settings, sizeof settings / sizeof *settings, err);
     if (!rc) rc = set_data(sock, ZMQ_ROUTING_ID, id, sizeof id, err);

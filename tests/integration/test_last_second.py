@@ -29,7 +29,9 @@ class Lossy:
 
     def run(self):
         argv = self.download.argv(self.output, "--transfers", 4)
-        return self.fleet.spawn("run", *argv, "--id", self.job, *LONG)
+        client = self.fleet.spawn("run", *argv, "--id", self.job, *LONG)
+        wait_for(self.is_there, "the job is submitted")
+        return client
 
     def is_there(self):
         return self.fleet.vlmq("show", self.job, check=False).status == 0
@@ -56,7 +58,6 @@ def test_submit_is_forgotten(fleet, folder, site):  # noqa: F811
     other = ["probe", "--tasks", 3, "--id", "other"]
     mark = lossy.power.mark()
     client = lossy.run()
-    wait_for(lossy.is_there, "the job is submitted")
     fleet.submit(*other)
     told, remembered = lossy.power.fail(mark, lossy.job)
     assert told and not remembered

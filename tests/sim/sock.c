@@ -21,8 +21,8 @@
 #define RECONNECT_MAX_US  (1000 * MS)
 #define HANDSHAKE_US      (5 * S)
 #define BEAT_US           (1 * S)
-#define CLIENT_SILENCE_US (10 * S)
-#define SERVER_SILENCE_US (30 * S)
+#define CLIENT_SILENCE_US (3 * S)
+#define SERVER_SILENCE_US (20 * S)
 #define QUEUE_MAX         1024
 
 struct message {
