@@ -63,7 +63,7 @@ struct crew *crew_new(uint32_t threads_max)
 {
     struct crew *crew = mem_new(sizeof *crew);
     crew->thread = mem_new(threads_max * sizeof *crew->thread);
-    crew->work = mem_new(threads_max * sizeof *crew->work);
+    crew->work = mem_new(threads_max * sizeof(void *));
     crew->threads_max = threads_max;
     CHECK(pthread_mutex_init(&crew->lock, NULL) == 0);
     CHECK(pthread_cond_init(&crew->more, NULL) == 0);

@@ -149,7 +149,8 @@ static int load_functions(struct state *state, struct err *err)
     const char *text = library_text(&state->arena);
     if (!text) return err_set(err, ERR_LIMIT, "no memory for the Redis functions");
     redisReply *list = NULL;
-    const char *list_args[] = {"FUNCTION", "LIST", "LIBRARYNAME", LIBRARY_NAME, "WITHCODE"};
+    static const char name[] = LIBRARY_NAME;
+    const char *list_args[] = {"FUNCTION", "LIST", "LIBRARYNAME", name, "WITHCODE"};
     int rc = command(&list, state, 5, list_args, err);
     if (rc) return err_wrap(err, "look for the functions of vlmq");
     const redisReply *code = loaded_code(list);
@@ -342,9 +343,9 @@ static struct group *make_groups(uint32_t *groups_count, struct state_call *call
         }
         if (home->count % GROUP_STEP == 0) {
             struct state_call **more =
-                arena_try(arena, (home->count + GROUP_STEP) * sizeof(struct state_call *));
+                arena_try(arena, (home->count + GROUP_STEP) * sizeof(void *));
             if (!more) return NULL;
-            if (home->count) memcpy(more, home->call, home->count * sizeof *more);
+            if (home->count) memcpy(more, home->call, home->count * sizeof(void *));
             home->call = more;
         }
         home->call[home->count++] = &call[i];
