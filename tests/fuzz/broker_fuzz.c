@@ -195,11 +195,13 @@ static void check_answer(uint32_t peer, const struct envelope *envelope)
     const bool failed = envelope->type == VLMQ__TYPE__ERROR;
     if (failed) CHECK(((const Vlmq__Error *)envelope->body)->code != VLMQ__CODE__CODE_INTERNAL);
     struct request_sent *request = request_find(envelope->request_id);
+    /* A parked take moves with its worker to a new connection, also one of a raw peer, whose ids
+     * are not known. */
+    const bool moved = envelope->type == VLMQ__TYPE__TAKE_ANSWER;
     if (!request) {
-        CHECK(peer >= RAW_PEER); /* whose ids are not known */
+        CHECK(peer >= RAW_PEER || moved);
         return;
     }
-    /* A parked take moves with its worker to a new connection. */
     CHECK(request->peer == peer || request->type == VLMQ__TYPE__TAKE);
     CHECK(request->answered < request->sent);
     CHECK(failed || envelope->type == envelope_answer_type(request->type));
