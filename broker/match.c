@@ -102,7 +102,7 @@ static int by_order(const void *x, const void *y)
     if (a->submitted_at_ms != b->submitted_at_ms) {
         return a->submitted_at_ms < b->submitted_at_ms ? -1 : 1;
     }
-    return 0;
+    return a->slot < b->slot ? -1 : a->slot > b->slot; /* no two are equal: see order_first */
 }
 
 static void swap(struct row *a, struct row *b)
@@ -113,7 +113,8 @@ static void swap(struct row *a, struct row *b)
 }
 
 /* Puts the best `want` rows first, in order. Sorting all of them with every match would make a task
- * dearer the more jobs wait. (Quickselect with the middle one as pivot.) */
+ * dearer the more jobs wait. (Quickselect with the middle one as pivot; many equal rows would make
+ * it slow.) */
 static void order_first(struct row *row, uint32_t count, uint32_t want)
 {
     uint32_t first = 0, end = count;

@@ -336,6 +336,25 @@ TEST(broker, owners_take_turns_whatever_they_submit)
     link_close(link);
 }
 
+/* A match looks at a part of them, the best. */
+TEST(broker, the_best_of_many_jobs_goes_first)
+{
+    UNUSED_STATE;
+    enum { JOBS = 3 * MATCH_JOBS_MAX, STEP = 37 };
+    struct link *link = fleet_link(0);
+    char id[16];
+    for (int32_t i = 0; i < JOBS; i++) {
+        (void)snprintf(id, sizeof id, "many-%d", (int)i);
+        fleet_submit(link, &(struct submit){.id = id, .priority = i * STEP % JOBS - JOBS / 2});
+    }
+    fleet_hello(link, worker);
+    for (int32_t rank = 0; rank < JOBS; rank++) {
+        const Vlmq__Grant *grant = fleet_take_one(link, worker);
+        const int32_t i = (int32_t)strtol(grant->job + strlen("many-"), NULL, 10);
+        EXPECT_EQ(i * STEP % JOBS, JOBS - 1 - rank);
+    }
+}
+
 TEST(broker, a_paused_job_gives_nothing_until_it_is_resumed)
 {
     UNUSED_STATE;
@@ -576,6 +595,7 @@ int main(void)
         FLEET(a_failed_task_comes_back_after_its_backoff),
         FLEET(a_renewal_that_is_refused_costs_the_others_nothing),
         FLEET(owners_take_turns_whatever_they_submit),
+        FLEET(the_best_of_many_jobs_goes_first),
         FLEET(a_paused_job_gives_nothing_until_it_is_resumed),
         FLEET(a_watcher_sees_progress_and_the_end),
         FLEET(lists_jobs_tasks_events_and_workers),
