@@ -547,15 +547,10 @@ static const struct {
     [STATE_DRAIN] = {LIBRARY_CALL "drain", true, encode_worker},
 };
 
-/* These work on a job that need not be there, and take one set of arguments. */
-static bool is_alone(enum state_op op)
-{
-    return functions[op].fleet || op == STATE_SUBMIT || op == STATE_PURGE;
-}
-
+/* Not those of the fleet, nor those that work on a job that need not be there. */
 bool request_shares(enum state_op op)
 {
-    return !is_alone(op);
+    return !functions[op].fleet && op != STATE_SUBMIT && op != STATE_PURGE;
 }
 
 int request_begin(struct args *args, const struct state_call *call, struct arena *arena,
@@ -581,7 +576,7 @@ int request_add(struct args *args, const struct state_call *call, struct err *er
 {
     const size_t before = args->count;
     char *count = NULL;
-    if (!is_alone(call->op)) {
+    if (request_shares(call->op)) {
         count = arena_printf(args->arena, "%10u", 0u); /* the number follows when it is known */
         args_made(args, count);
     }
