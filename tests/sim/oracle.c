@@ -24,13 +24,14 @@ struct lease {
     char id[LEASE_ID_BYTES];
     char job[JOB_ID_BYTES];
     uint32_t index;
-    int64_t renewed_at_us;
+    int64_t renewed_at_us;     /* or given */
+    uint32_t rollbacks, jumps; /* of Redis until then */
 };
 
 struct attempt_seen {
     const struct job_env *env; /* NULL: free */
     const struct proc *proc;
-    uint32_t pauses, rollbacks, jumps;
+    uint32_t pauses;
 };
 
 struct task_seen {
@@ -61,7 +62,7 @@ void oracle_attempt_begins(const struct job_env *env)
     uint32_t i = 0;
     while (i < ATTEMPTS_MAX && attempts[i].env) i++;
     CHECK(i < ATTEMPTS_MAX);
-    attempts[i] = (struct attempt_seen){env, proc_self(), proc_self()->pauses, rollbacks, jumps};
+    attempts[i] = (struct attempt_seen){env, proc_self(), proc_self()->pauses};
     history("attempt %u of task %u of %s begins, lease %.6s", env->attempt, env->task, env->job,
             env->lease);
 }
@@ -86,13 +87,20 @@ static struct lease *lease_find(const char *id)
     return table_find(&leases, id);
 }
 
+static void lease_renewed(struct lease *lease)
+{
+    lease->renewed_at_us = sim.now_us;
+    lease->rollbacks = rollbacks;
+    lease->jumps = jumps;
+}
+
 /* Whether an attempt may believe in its lease although Redis has given the task away. */
 static bool excused(const struct attempt_seen *attempt, const struct lease *lease)
 {
     if (attempt->proc->pauses != attempt->pauses) return true;
-    if (attempt->rollbacks != rollbacks || !lease) return true;
+    if (!lease || lease->rollbacks != rollbacks) return true;
     const int64_t age_ms = (sim.now_us - lease->renewed_at_us) / 1000;
-    return attempt->jumps != jumps && age_ms >= LEASE_TTL_MS - JUMP_UNSEEN_MS;
+    return lease->jumps != jumps && age_ms >= LEASE_TTL_MS - JUMP_UNSEEN_MS;
 }
 
 /* R4: nobody else believes in a lease of this task. */
@@ -123,7 +131,7 @@ static void see_grant(const struct state_call *call, const struct state_grant *g
     (void)str_copy(lease->id, sizeof lease->id, grant->lease);
     (void)str_copy(lease->job, sizeof lease->job, call->job_id);
     lease->index = grant->index;
-    lease->renewed_at_us = sim.now_us;
+    lease_renewed(lease);
     table_put(&leases, lease->id, lease);
 }
 
@@ -141,7 +149,7 @@ static void see_attempt(const struct model_job *job, const struct state_call *ca
         sim_fail("lease %.6s is accepted for task %u of %s, but was given for another",
                  attempt->lease, attempt->index, job->id);
     const bool renewed = call->op == STATE_RENEW;
-    if (renewed) lease->renewed_at_us = sim.now_us;
+    if (renewed) lease_renewed(lease);
     const bool live = str_eq(task->lease, attempt->lease);
     const bool last = str_eq(task->last_lease, attempt->lease);
     if (renewed || call->op == STATE_ADD ? !live : !live && !last && !(before && before->done))

@@ -353,6 +353,7 @@ TEST(broker, the_best_of_many_jobs_goes_first)
         const int32_t i = (int32_t)strtol(grant->job + strlen("many-"), NULL, 10);
         EXPECT_EQ(i * STEP % JOBS, JOBS - 1 - rank);
     }
+    link_close(link);
 }
 
 TEST(broker, a_paused_job_gives_nothing_until_it_is_resumed)
