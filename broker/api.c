@@ -25,7 +25,7 @@ static void answer_error(struct broker *b, struct request *r, enum err_code code
     if (answer.code == VLMQ__CODE__CODE_LIMIT) answer.retry_after_ms = RETRY_LATER_MS;
     b->metrics.refused++;
     r->open = false;
-    (void)broker_send(b, &r->from, VLMQ__TYPE__ERROR, r->envelope.request_id, &answer.base);
+    broker_answer(b, &r->from, VLMQ__TYPE__ERROR, r->envelope.request_id, &answer.base);
 }
 
 void api_error(struct broker *b, struct request *r, const struct err *err)
@@ -43,8 +43,7 @@ bool api_answer(struct broker *b, struct request *r, Vlmq__Type type, const Prot
         answer_error(b, r, ERR_INTERNAL, err.msg);
         return true;
     }
-    /* A peer that is gone asks again from where it comes back. */
-    (void)front_send(b->front, &r->from, b->out.data, b->out.len);
+    broker_post(b, &r->from, b->out.data, b->out.len);
     r->open = false;
     return true;
 }

@@ -1,5 +1,6 @@
 /* api_client.c - what clients ask: submit, look, list, control, watch. */
 #include "broker/api.h"
+#include "broker/expect.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
@@ -129,6 +130,7 @@ static bool plan_submit(struct broker *b, struct request *r)
     struct state_call *call = turn_call(b, STATE_SUBMIT, job->id);
     call->in.submit.job = job;
     call->in.submit.paused = submit->paused;
+    if (!submit->paused) expect_job(b, job, b->turn.calls_count - 1);
     (void)turn_call(b, STATE_TOUCH, job->id);
     return true;
 }

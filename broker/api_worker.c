@@ -1,5 +1,6 @@
 /* api_worker.c - what workers ask: hello, take, renew, and the end of an attempt. */
 #include "broker/api.h"
+#include "broker/expect.h"
 #include "broker/match.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
@@ -185,6 +186,7 @@ static bool plan_add(struct broker *b, struct request *r)
     call->in.add.offset = add->offset;
     call->in.add.tasks = add->tasks;
     call->in.add.count = add->n_tasks;
+    expect_tasks(b, add->attempt->job, add->n_tasks);
     return true;
 }
 
@@ -202,6 +204,10 @@ static bool plan_done(struct broker *b, struct request *r)
     const Vlmq__Done *done = BODY(Vlmq__Done, r);
     if (!turn_room(b)) return false;
     attempt_call(b, STATE_DONE, done->attempt)->in.done.done = done;
+    if (done->n_tasks)
+        expect_tasks(b, done->attempt->job, done->n_tasks);
+    else
+        expect_close(b, done->attempt->job);
     return true;
 }
 

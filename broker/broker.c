@@ -3,6 +3,7 @@
 
 #include "broker/api.h"
 #include "broker/care.h"
+#include "broker/expect.h"
 #include "broker/match.h"
 #include "broker/push.h"
 #include "common/base/check.h"
@@ -121,6 +122,7 @@ int broker_open(struct broker **broker, const struct broker_options *options, st
     b->turn.now_ms = b->started_at_ms;
     arena_init(&b->turn.arena, 0);
     buf_init(&b->out, 2 * (size_t)MESSAGE_BYTES_MAX);
+    outbox_init(&b->outbox);
     peers_init(&b->peers, rng_next(&b->rng));
     jobs_init(&b->jobs, rng_next(&b->rng));
     watches_init(&b->watches);
@@ -147,8 +149,54 @@ void broker_close(struct broker *b)
     watches_deinit(&b->watches);
     mem_free(b->policy);
     buf_deinit(&b->out);
+    outbox_deinit(&b->outbox);
     arena_deinit(&b->turn.arena);
     mem_free(b);
+}
+
+/* ---- sending ---- */
+
+static bool pack(struct broker *b, Vlmq__Type type, uint64_t request_id,
+                 const ProtobufCMessage *body)
+{
+    struct err err;
+    buf_clear(&b->out);
+    if (!envelope_pack(&b->out, type, request_id, 0, body, &err)) return true;
+    log_error("message.unsent", "type=%s msg=%s", envelope_type_name(type), log_quote(err.msg));
+    return false;
+}
+
+bool broker_send(struct broker *b, const struct sock_peer *peer, Vlmq__Type type,
+                 uint64_t request_id, const ProtobufCMessage *body)
+{
+    return pack(b, type, request_id, body) && front_send(b->front, peer, b->out.data, b->out.len);
+}
+
+static void unsent(void *ctx, const struct sock_peer *to, const void *data, size_t bytes)
+{
+    struct broker *b = ctx;
+    struct envelope envelope;
+    struct err err;
+    if (envelope_open(&envelope, data, bytes, &b->turn.arena, &err)) return;
+    if (envelope.type == VLMQ__TYPE__TAKE_ANSWER) match_unsent(b, to, &envelope);
+}
+
+static void flush(struct broker *b)
+{
+    outbox_flush(&b->outbox, b->front, unsent, b);
+}
+
+void broker_post(struct broker *b, const struct sock_peer *peer, const void *data, size_t bytes)
+{
+    if (outbox_add(&b->outbox, peer, data, bytes)) return;
+    flush(b);
+    if (!front_send(b->front, peer, data, bytes)) unsent(b, peer, data, bytes);
+}
+
+void broker_answer(struct broker *b, const struct sock_peer *peer, Vlmq__Type type,
+                   uint64_t request_id, const ProtobufCMessage *body)
+{
+    if (pack(b, type, request_id, body)) broker_post(b, peer, b->out.data, b->out.len);
 }
 
 /* ---- calls ---- */
@@ -182,6 +230,16 @@ static void see_clock(struct broker *b, const Vlmq__Job *reply)
     if (jump > CLOCK_JUMP_MS || jump < -CLOCK_JUMP_MS) b->redis.health_at_ms = b->turn.now_ms;
 }
 
+/* The answers of the commit before go out while Redis carries out this one. */
+static int carry_out(struct broker *b, struct err *err)
+{
+    struct turn *t = &b->turn;
+    const int rc = state_send(b->state, t->call, t->calls_count, err);
+    t->commits++;
+    flush(b);
+    return rc ? rc : state_receive(b->state, &t->arena, err);
+}
+
 /* A round's calls, committed; every job in the replies is learned. False: Redis is away. */
 static bool commit(struct broker *b)
 {
@@ -189,7 +247,7 @@ static bool commit(struct broker *b)
     struct err err = {0};
     if (!t->calls_count) return true;
     if (!b->redis.ready) return false;
-    if (state_commit(b->state, t->call, t->calls_count, &t->arena, &err)) {
+    if (carry_out(b, &err)) {
         redis_lost(b, &err);
         return false;
     }
@@ -255,18 +313,6 @@ void broker_notice(struct broker *b, const char *job)
     }
 }
 
-bool broker_send(struct broker *b, const struct sock_peer *peer, Vlmq__Type type,
-                 uint64_t request_id, const ProtobufCMessage *body)
-{
-    struct err err;
-    buf_clear(&b->out);
-    if (envelope_pack(&b->out, type, request_id, 0, body, &err)) {
-        log_error("message.unsent", "type=%s msg=%s", envelope_type_name(type), log_quote(err.msg));
-        return false;
-    }
-    return front_send(b->front, peer, b->out.data, b->out.len);
-}
-
 /* ---- the turn ---- */
 
 static void refuse_bytes(struct broker *b, const struct sock_peer *from, uint64_t request_id,
@@ -281,7 +327,7 @@ static void refuse_bytes(struct broker *b, const struct sock_peer *from, uint64_
     answer.code = (Vlmq__Code)err->code;
     answer.message = text;
     if (err->code == ERR_LIMIT) answer.retry_after_ms = RETRY_AFTER_MS;
-    (void)broker_send(b, from, VLMQ__TYPE__ERROR, request_id, &answer.base);
+    broker_answer(b, from, VLMQ__TYPE__ERROR, request_id, &answer.base);
 }
 
 /* Unpacks one message into the turn. */
@@ -379,9 +425,10 @@ static bool turn_round(struct broker *b, uint32_t round)
     }
     const bool waiting = plan_requests(b);
     if (b->redis.ready) match_plan(b);
-    if (!t->calls_count && !waiting) return false;
-    if (!commit(b)) {
-        refuse_open(b);
+    const bool planned = t->calls_count || waiting, committed = planned && commit(b);
+    expect_end(b);
+    if (!committed) {
+        if (planned) refuse_open(b);
         return false;
     }
     match_finish(b);
@@ -427,8 +474,7 @@ int64_t broker_turn(struct broker *b)
 {
     struct turn *t = &b->turn;
     arena_reset(&t->arena);
-    t->follow_count = t->chains_count = t->notices_count = 0;
-    if (t->requests_count >= GATHER_REQUESTS && !t->more) front_gather(b->front, GATHER_US);
+    t->commits = t->follow_count = t->chains_count = t->notices_count = 0;
     t->now_ms = b->clock->mono_ms(b->clock);
     t->more = receive(b);
     redis_try(b);
@@ -445,10 +491,12 @@ int64_t broker_turn(struct broker *b)
         api_error(b, &t->request[i], &err);
     }
     expire(b);
-    return t->more ? 0 : sleep_ms(b);
+    if (!t->commits) flush(b);
+    return t->more || b->outbox.count ? 0 : sleep_ms(b);
 }
 
 void broker_end(struct broker *b)
 {
     match_expire(b, true);
+    flush(b);
 }

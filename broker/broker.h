@@ -10,14 +10,16 @@
  * Clock, chance (a seed) and network (front.h) are given, so that many brokers fit in one process
  * of a simulator. All state here is soft: Redis is the truth.
  *
- * Files: broker.c turn and commit · api*.c requests · match.c tasks to takes · care.c, chain.c
- * what is due · push.c watchers · peers, jobs, watch, index tables · policy pure choice. */
+ * Files: broker.c turn and commit · outbox, expect save commits' time · api*.c requests · match.c
+ * tasks to takes · care.c, chain.c what is due · push.c watchers · peers, jobs, watch, index tables
+ * · policy pure choice. */
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
 
 #include "broker/front.h"
 #include "broker/jobs.h"
 #include "broker/limits.h"
+#include "broker/outbox.h"
 #include "broker/peers.h"
 #include "broker/policy.h"
 #include "broker/state/state.h"
@@ -76,6 +78,7 @@ struct give_back {
 struct offer {
     struct peer *peer;
     uint32_t call, get; /* TAKE, and GET of the spec (INDEX_END: cached) */
+    uint32_t submit;    /* SUBMIT that makes the job (INDEX_END: it is there) */
     uint32_t asked;
 };
 
@@ -100,7 +103,7 @@ struct chain_step {
 struct turn {
     struct arena arena;
     int64_t now_ms;
-    uint32_t round;
+    uint32_t round, commits;
     struct request request[TURN_REQUESTS_MAX];
     uint32_t requests_count;
     bool more; /* than were taken in */
@@ -119,6 +122,8 @@ struct turn {
     struct chain_step chain[CHAINS_MAX];
     uint32_t chains_count;
     uint32_t notices_count;
+    uint32_t expect[EXPECT_MAX]; /* slots of jobs */
+    uint32_t expect_count;
 };
 
 struct care {
@@ -180,7 +185,8 @@ struct broker {
     uint32_t takes_offset; /* parked takes already tried, when more wait than a match sees */
     int64_t expire_at_ms;
     struct metrics metrics;
-    struct buf out;
+    struct buf out; /* a message while it is packed */
+    struct outbox outbox;
     struct err refused; /* Redis must not be used as it is: the program should end */
     struct turn turn;
 };
@@ -203,7 +209,14 @@ uint32_t turn_room(const struct broker *broker);
 struct state_call *turn_call(struct broker *broker, enum state_op op, const char *job_id);
 /* Redis' time now, as far as known. */
 int64_t broker_redis_now(const struct broker *broker);
-/* Packs into broker->out and sends. False: not sent. */
+/* A message to be sent, after those before it. An answer that is lost is asked for again; where it
+ * gave tasks, they go back. */
+void broker_post(struct broker *broker, const struct sock_peer *peer, const void *data,
+                 size_t bytes);
+/* The same, packed first. */
+void broker_answer(struct broker *broker, const struct sock_peer *peer, Vlmq__Type type,
+                   uint64_t request_id, const ProtobufCMessage *body);
+/* Packs a message and sends it at once: the peer did not ask for it. False: not sent. */
 bool broker_send(struct broker *broker, const struct sock_peer *peer, Vlmq__Type type,
                  uint64_t request_id, const ProtobufCMessage *body);
 /* Takes over a job from a reply and does what its change asks for. own: this broker caused it, and

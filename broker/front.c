@@ -70,11 +70,6 @@ void front_wait(struct front *front, const int *fds, uint32_t fds_count, int64_t
     (void)sock_poll(front->sock, fds, fds_count, wait_ms);
 }
 
-void front_gather(struct front *front, int64_t us)
-{
-    sock_gather(front->sock, us);
-}
-
 void front_refresh(struct front *front)
 {
     if (!front->key_file) return;

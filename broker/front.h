@@ -32,8 +32,6 @@ bool front_recv(struct front *front, struct sock_peer *peer, const void **data, 
 bool front_send(struct front *front, const struct sock_peer *peer, const void *data, size_t bytes);
 /* Waits for a message or for one of the fds (fd < 0: skipped), at most wait_ms. */
 void front_wait(struct front *front, const int *fds, uint32_t fds_count, int64_t wait_ms);
-/* Gives peers us microseconds to send more. */
-void front_gather(struct front *front, int64_t us);
 /* Rereads a changed key file; cheap, call it every second or so. */
 void front_refresh(struct front *front);
 

@@ -59,11 +59,21 @@ bool job_state_ended(Vlmq__JobState state)
            state == VLMQ__JOB_STATE__JOB_CANCELLED;
 }
 
+static bool takeable(const struct job *job)
+{
+    return !job->paused && (job->state == VLMQ__JOB_STATE__JOB_PLANNING ||
+                            job->state == VLMQ__JOB_STATE__JOB_RUNNING ||
+                            job->state == VLMQ__JOB_STATE__JOB_CLOSING);
+}
+
 bool job_gives(const struct job *job)
 {
-    if (job->paused || !job->tasks_ready) return false;
-    return job->state == VLMQ__JOB_STATE__JOB_PLANNING ||
-           job->state == VLMQ__JOB_STATE__JOB_RUNNING || job->state == VLMQ__JOB_STATE__JOB_CLOSING;
+    return job->tasks_ready && takeable(job);
+}
+
+bool job_may_give(const struct job *job)
+{
+    return (job->tasks_ready || job->tasks_expected) && takeable(job);
 }
 
 struct job *jobs_find(struct jobs *jobs, const char *id)
@@ -216,6 +226,10 @@ static struct job_change hear(struct job *job, const Vlmq__Job *reply, int64_t n
 struct job_change jobs_learn(struct jobs *jobs, const Vlmq__Job *reply, int64_t now_ms)
 {
     struct job *job = jobs_find(jobs, reply->id);
+    if (job && job->expected) { /* there it is; and it need not be what was expected */
+        jobs_drop(jobs, job);
+        job = NULL;
+    }
     const bool appeared = !job;
     if (!job && !job_state_ended(reply->state)) job = insert(jobs, reply, now_ms);
     if (!job) return (struct job_change){0};

@@ -37,6 +37,11 @@ struct job {
     int64_t due_at_ms; /* Redis' time */
     int64_t heard_at_ms;
 
+    /* expect.c: this round's calls */
+    bool expected;           /* it is not known to be there: a submit is under way, */
+    uint32_t expected_by;    /* the call of this number */
+    uint32_t tasks_expected; /* ready when they have taken effect */
+
     /* match.c */
     int64_t ready_since_ms, granted_at_ms;
     int64_t quiet_until_ms;     /* it gave less than its counters said */
@@ -97,5 +102,7 @@ const char *job_state_name(Vlmq__JobState state); /* "running", for logs */
 bool job_state_ended(Vlmq__JobState state);
 /* Tasks may be handed out. */
 bool job_gives(const struct job *job);
+/* Tasks may be handed out, or this round will make some ready. */
+bool job_may_give(const struct job *job);
 
 #endif

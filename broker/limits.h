@@ -7,19 +7,19 @@
 /* One turn. */
 #define TURN_REQUESTS_MAX 256  /* commits of a few hundred calls already share one fsync well */
 #define TURN_CALLS_MAX    1024 /* state calls that the requests of one turn may plan in a step */
-/* A busy broker lets requests gather before it takes them in: each commit costs Redis an fsync and
- * what a run of a function costs whatever its calls. A quiet one, where somebody waits for an
- * answer to the only request, does not. */
-#define GATHER_REQUESTS 8 /* in the turn before: it is busy */
-#define GATHER_US       200
-#define CALL_WEIGHT     4 /* of a request: it may need so many calls in a step */
-#define ROWS_PER_CALL   4 /* rows of a page that keep Redis as busy as a call does */
-#define TURN_BYTES_MAX                                                                \
-    (32 * 1024 * 1024)        /* unpacked requests of one turn; then it stops reading \
-                               */
-#define TURN_ROUNDS_MAX  8    /* commits of one turn: the longest chain of steps is four */
-#define TURN_NOTICES_MAX 8    /* jobs told to all workers one by one; then one word for all */
-#define TURN_WAIT_MAX_MS 1000 /* a turn comes at least so often, whatever was computed */
+#define CALL_WEIGHT       4    /* of a request: it may need so many calls in a step */
+#define ROWS_PER_CALL     4    /* rows of a page that keep Redis as busy as a call does */
+#define TURN_BYTES_MAX                                                         \
+    (32 * 1024 * 1024) /* unpacked requests of one turn; then it stops reading \
+                        */
+#define OUTBOX_BYTES_MAX                                                                  \
+    (1024 * 1024)               /* answers that wait for the next commit; more go at once \
+                                 */
+#define EXPECT_MAX         64   /* calls of a round whose effect is offered in the same commit */
+#define TASKS_EXPECTED_MAX 256  /* of one call; the others are ready for the next match */
+#define TURN_ROUNDS_MAX    8    /* commits of one turn: the longest chain of steps is four */
+#define TURN_NOTICES_MAX   8    /* jobs told to all workers one by one; then one word for all */
+#define TURN_WAIT_MAX_MS   1000 /* a turn comes at least so often, whatever was computed */
 
 /* Tables. A thousand workers and as many clients, twice over. */
 #define PEERS_MAX       4096

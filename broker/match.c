@@ -21,7 +21,7 @@ static void answer_none(struct broker *b, struct peer *peer)
     vlmq__take_answer__init(&answer);
     const int64_t waited = b->turn.now_ms - peer->take.received_at_ms;
     answer.waited_ms = waited > 0 ? (uint32_t)waited : 0;
-    (void)broker_send(b, &peer->id, VLMQ__TYPE__TAKE_ANSWER, peer->take.request_id, &answer.base);
+    broker_answer(b, &peer->id, VLMQ__TYPE__TAKE_ANSWER, peer->take.request_id, &answer.base);
     peers_unpark(&b->peers, peer);
 }
 
@@ -38,7 +38,7 @@ void match_park(struct broker *b, struct request *r)
     const struct reply *reply = &peer->reply;
     r->open = false;
     if (reply->request_id == id && b->turn.now_ms - reply->at_ms < LEASE_TTL_MS) {
-        (void)front_send(b->front, &peer->id, reply->data, reply->bytes);
+        broker_post(b, &peer->id, reply->data, reply->bytes);
         return;
     }
     if (peer->take.waiting && peer->take.request_id == id) return; /* sent again; still parked */
@@ -154,7 +154,7 @@ static struct row *ready_jobs(struct broker *b, uint32_t *count)
     *count = 0;
     for (uint32_t i = 0; i < b->jobs.high; i++) {
         const struct job *job = &b->jobs.job[i];
-        if (!job->used || !job_gives(job)) continue;
+        if (!job->used || !job_may_give(job)) continue;
         if (job->quiet_until_ms > b->turn.now_ms) {
             if (job->quiet_until_ms < b->match_at_ms) b->match_at_ms = job->quiet_until_ms;
             continue;
@@ -204,7 +204,7 @@ static void add_job(struct broker *b, const struct job *job)
         .interactive = job->fixed->interactive != 0,
         .idle_only = job->idle_only_version == job->version,
         .warm_busy = warm_is_busy(b, job),
-        .ready = job->tasks_ready,
+        .ready = job->tasks_ready + job->tasks_expected,
         .submitted_at_ms = job->fixed->submitted_at_ms,
         .ready_since_ms = job->ready_since_ms,
     };
@@ -282,6 +282,7 @@ static void offer(struct broker *b, struct peer *peer, struct job *job, uint32_t
         .peer = peer,
         .call = t->calls_count - 1,
         .get = get,
+        .submit = job->expected ? job->expected_by : INDEX_END,
         .asked = count,
     };
 }
@@ -396,6 +397,13 @@ static void note_short(struct broker *b, struct job *job, const struct state_cal
     }
 }
 
+/* Whether the job is the one that was offered. Its submit may have met another of the same id,
+ * which the worker need not fit. */
+static bool is_offered(const struct broker *b, const struct offer *o)
+{
+    return o->submit == INDEX_END || !b->turn.call[o->submit].err.code;
+}
+
 /* Appends the grants of one offer to the answer. */
 static void collect(struct broker *b, const struct offer *o, Vlmq__TakeAnswer *answer)
 {
@@ -414,7 +422,7 @@ static void collect(struct broker *b, const struct offer *o, Vlmq__TakeAnswer *a
         b->jobs.owner[job->owner].recent += call->out.take.count;
     }
     ProtobufCBinaryData spec = {0};
-    const bool known = call->out.take.count && spec_of(b, o, &spec);
+    const bool known = call->out.take.count && is_offered(b, o) && spec_of(b, o, &spec);
     for (uint32_t i = 0; i < call->out.take.count; i++) {
         const struct state_grant *g = &call->out.take.grant[i];
         if (known) {
@@ -470,14 +478,19 @@ static void answer_take(struct broker *b, struct peer *peer, Vlmq__TakeAnswer *a
     answer->waited_ms = waited > 0 ? (uint32_t)waited : 0;
     keep_alone(b, answer);
     if (!pack_answer(b, peer, answer)) return; /* nothing to give: stays parked */
-    if (front_send(b->front, &peer->id, b->out.data, b->out.len)) {
-        b->metrics.tasks_taken += answer->n_grants;
-        peers_reply(&b->peers, peer, peer->take.request_id, b->turn.now_ms, b->out.data,
-                    b->out.len);
-    } else {
-        for (size_t i = 0; i < answer->n_grants; i++) give_back(b, answer->grants[i]);
-    }
+    b->metrics.tasks_taken += answer->n_grants;
+    peers_reply(&b->peers, peer, peer->take.request_id, b->turn.now_ms, b->out.data, b->out.len);
+    broker_post(b, &peer->id, b->out.data, b->out.len);
     peers_unpark(&b->peers, peer);
+}
+
+void match_unsent(struct broker *b, const struct sock_peer *to, const struct envelope *envelope)
+{
+    const Vlmq__TakeAnswer *answer = (const Vlmq__TakeAnswer *)(const void *)envelope->body;
+    struct peer *peer = peers_find(&b->peers, to);
+    if (peer && peer->reply.request_id == envelope->request_id)
+        peers_reply_drop(&b->peers, peer); /* a repeat must not find what is given back here */
+    for (size_t i = 0; i < answer->n_grants; i++) give_back(b, answer->grants[i]);
 }
 
 void match_finish(struct broker *b)

@@ -12,6 +12,9 @@ void match_unpark(struct broker *broker, struct peer *peer);
 void match_plan(struct broker *broker);
 /* After the commit: answers the takes that got something. */
 void match_finish(struct broker *broker);
+/* An answer to a take could not be sent: its grants go back. */
+void match_unsent(struct broker *broker, const struct sock_peer *to,
+                  const struct envelope *envelope);
 /* Answers takes whose time is over; all of them: everyone's. */
 void match_expire(struct broker *broker, bool all);
 /* The earliest end of a parked take, or a moment to match again; INT64_MAX: none. */

@@ -172,6 +172,11 @@ void peers_reply(struct peers *peers, struct peer *peer, uint64_t request_id, in
     peers->replies_bytes += bytes;
 }
 
+void peers_reply_drop(struct peers *peers, struct peer *peer)
+{
+    reply_free(peers, &peer->reply);
+}
+
 void peers_drop(struct peers *peers, struct peer *peer)
 {
     CHECK(peer->used);

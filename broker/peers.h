@@ -72,6 +72,7 @@ void peers_info(struct peer *peer, Vlmq__WorkerInfo *info);
 /* Keeps a copy of an answer, if the bounds allow; drops the one before. */
 void peers_reply(struct peers *peers, struct peer *peer, uint64_t request_id, int64_t now_ms,
                  const void *data, size_t bytes);
+void peers_reply_drop(struct peers *peers, struct peer *peer);
 void peers_drop(struct peers *peers, struct peer *peer);
 /* The next slot, from *at on, of a peer that is silent since PEER_SILENCE_MS; NULL: no more. */
 struct peer *peers_silent(struct peers *peers, uint32_t *at, int64_t now_ms);

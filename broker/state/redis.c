@@ -29,6 +29,8 @@ struct state {
     int port;                        /* 0: a unix socket */
     struct server_info server;       /* as of the last check or health */
     struct arena arena;              /* of one commit's requests */
+    struct group *group;             /* what was sent and not answered yet, in the arena */
+    uint32_t groups_count;
 };
 
 /* --- errors ----------------------------------------------------------------------------------- */
@@ -409,19 +411,44 @@ static int reconnect(struct state *state, struct err *err)
     return rc ? (int)err->code : 0;
 }
 
-int state_commit(struct state *state, struct state_call *call, uint32_t count, struct arena *arena,
-                 struct err *err)
+static int write_out(struct state *state, struct err *err)
+{
+    errno = 0;
+    for (int done = 0; !done;)
+        if (redisBufferWrite(state->redis, &done) != REDIS_OK) return lost(state, err);
+    return 0;
+}
+
+int state_send(struct state *state, struct state_call *call, uint32_t count, struct err *err)
 {
     CHECK(count <= STATE_CALLS_MAX);
+    CHECK(!state->groups_count);
     if (!count) return 0;
     int rc = reconnect(state, err);
     if (rc) return rc;
     arena_reset(&state->arena);
     uint32_t groups_count = 0;
-    struct group *group = make_groups(&groups_count, call, count, &state->arena);
-    if (!group) return err_set(err, ERR_UNAVAILABLE, "no memory for %u calls", count);
-    for (uint32_t i = 0; i < groups_count && !rc; i++) rc = send_group(state, &group[i], err);
-    return rc ? rc : receive_replies(state, group, groups_count, arena, err);
+    state->group = make_groups(&groups_count, call, count, &state->arena);
+    if (!state->group) return err_set(err, ERR_UNAVAILABLE, "no memory for %u calls", count);
+    for (uint32_t i = 0; i < groups_count && !rc; i++)
+        rc = send_group(state, &state->group[i], err);
+    if (!rc) rc = write_out(state, err);
+    if (!rc) state->groups_count = groups_count;
+    return rc;
+}
+
+int state_receive(struct state *state, struct arena *arena, struct err *err)
+{
+    const uint32_t count = state->groups_count;
+    state->groups_count = 0;
+    return receive_replies(state, state->group, count, arena, err);
+}
+
+int state_commit(struct state *state, struct state_call *call, uint32_t count, struct arena *arena,
+                 struct err *err)
+{
+    const int rc = state_send(state, call, count, err);
+    return rc ? rc : state_receive(state, arena, err);
 }
 
 /* --- health ----------------------------------------------------------------------------------- */

@@ -1,14 +1,14 @@
 /* state.h - the queue's truth in Redis, as calls that a broker collects and commits together.
  *
- * A broker turn fills an array of state_call, one for each transition it wants, and
- * state_commit sends them as one pipeline and fills in the replies: one round trip, one fsync.
+ * A broker turn fills an array of state_call, one for each transition it wants; state_send sends
+ * them as one pipeline, and state_receive fills in the replies: one round trip, one fsync.
  * Each operation is one atomic Redis function (broker/state/lua, one file per function), and calls
  * of the same operation on one job share a run of it, which costs a fraction of a run each;
  * docs/state.md lists keys, functions and invariants. Calls on one job take effect in their order.
  * Every call may be repeated and then answers the same.
  *
- * Results live in the arena given to state_commit. Texts given in stay the caller's and must
- * live until state_commit returns. Strings from Redis are validated before they get out. The
+ * Results live in the arena given to state_receive. Texts given in stay the caller's and must
+ * live until it returns. Strings from Redis are validated before they get out. The
  * program ignores SIGPIPE (stop_install).
  * Implementations: redis.c (the only user of hiredis); tests/sim may link another. One thread. */
 #ifndef STATE_STATE_H
@@ -252,10 +252,17 @@ struct state;
  * the function library if this version of it is not there. ERR_UNAVAILABLE: not reachable now. */
 CHECKED int state_open(struct state **state, const struct state_options *options, struct err *err);
 void state_close(struct state *state);
-/* Sends all calls as one pipeline. 0: every call has its own outcome in call->err (UNAVAILABLE for
- * a call that Redis refused because it is read-only, out of disk or loading; LIMIT where it is out
- * of memory). Else ERR_UNAVAILABLE or ERR_TIMEOUT: nothing is known about any of them; the
- * connection is closed, and the next commit opens a new one (and checks the server anew). */
+/* Sends all calls as one pipeline; the caller may do something else until it receives the replies,
+ * but nothing with this state. Not 0: as from state_receive. */
+CHECKED int state_send(struct state *state, struct state_call *call, uint32_t count,
+                       struct err *err);
+/* Waits for the replies to what was sent. 0: every call has its own outcome in call->err
+ * (UNAVAILABLE for a call that Redis refused because it is read-only, out of disk or loading; LIMIT
+ * where it is out of memory). Else ERR_UNAVAILABLE or ERR_TIMEOUT: nothing is known about any of
+ * them; the connection is closed, and the next commit opens a new one (and checks the server
+ * anew). */
+CHECKED int state_receive(struct state *state, struct arena *arena, struct err *err);
+/* Both, where there is nothing to do meanwhile. */
 CHECKED int state_commit(struct state *state, struct state_call *call, uint32_t count,
                          struct arena *arena, struct err *err);
 CHECKED int state_health(struct state *state, struct state_health *health, struct err *err);

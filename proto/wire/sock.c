@@ -607,10 +607,3 @@ uint32_t sock_poll(struct sock *sock, const int *fds, uint32_t fds_count, int64_
         if (hinted && !sock->is_server) return mask;
     }
 }
-
-void sock_gather(struct sock *sock, int64_t us)
-{
-    (void)sock;
-    const struct timespec span = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = us % 1000000 * 1000};
-    (void)nanosleep(&span, NULL); /* a signal ends it early */
-}

@@ -97,8 +97,6 @@ bool sock_send(struct sock *sock, const void *data, size_t bytes);
  * skipped). Returns a bit mask: 1 the socket, 2 << i the i-th fd; 0: time is over, a signal came,
  * or (client) sock_state may have changed. */
 uint32_t sock_poll(struct sock *sock, const int *fds, uint32_t fds_count, int64_t wait_ms);
-/* Gives others us microseconds to send more. */
-void sock_gather(struct sock *sock, int64_t us);
 /* Server, keys changed on disk: replaces the allow-list. */
 void sock_allow_replace(struct sock *sock, const struct sock_keys *keys);
 

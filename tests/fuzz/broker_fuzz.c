@@ -80,7 +80,8 @@ static const struct clock fuzz_clock = {mono_ms, wall_ms};
 /* ---- broker/state/state.h ---- */
 
 struct state {
-    char unused;
+    struct state_call *call; /* sent */
+    uint32_t count;
 };
 
 static int64_t redis_ms(void)
@@ -115,19 +116,36 @@ void state_close(struct state *state)
     mem_free(state);
 }
 
+int state_send(struct state *state, struct state_call *call, uint32_t count, struct err *err)
+{
+    CHECK(state != NULL && !state->count && count > 0 && count <= STATE_CALLS_MAX);
+    if (world.away && !world.applied) {
+        world.away--;
+        return err_set(err, ERR_UNAVAILABLE, "the connection is gone");
+    }
+    state->call = call;
+    state->count = count;
+    return 0;
+}
+
+int state_receive(struct state *state, struct arena *arena, struct err *err)
+{
+    struct state_call *call = state->call;
+    const uint32_t count = state->count;
+    CHECK(count > 0);
+    state->count = 0;
+    carry_out(call, count, arena);
+    if (!world.away) return 0;
+    world.away--;
+    for (uint32_t i = 0; i < count; i++) call[i].job = NULL; /* nothing has come back */
+    return err_set(err, ERR_TIMEOUT, "no answer in time");
+}
+
 int state_commit(struct state *state, struct state_call *call, uint32_t count, struct arena *arena,
                  struct err *err)
 {
-    CHECK(state != NULL && count > 0 && count <= STATE_CALLS_MAX);
-    if (!world.away) {
-        carry_out(call, count, arena);
-        return 0;
-    }
-    world.away--;
-    if (world.applied) carry_out(call, count, arena);
-    for (uint32_t i = 0; i < count; i++) call[i].job = NULL; /* nothing has come back */
-    return world.applied ? err_set(err, ERR_TIMEOUT, "no answer in time")
-                         : err_set(err, ERR_UNAVAILABLE, "the connection is gone");
+    const int rc = state_send(state, call, count, err);
+    return rc ? rc : state_receive(state, arena, err);
 }
 
 int state_health(struct state *state, struct state_health *health, struct err *err)
@@ -228,11 +246,6 @@ bool front_send(struct front *front, const struct sock_peer *peer, const void *d
         note_grants((const Vlmq__TakeAnswer *)envelope.body);
     note_page(&envelope);
     return true;
-}
-
-void front_gather(struct front *front, int64_t us)
-{
-    (void)front, (void)us;
 }
 
 void front_refresh(struct front *front)

@@ -133,11 +133,6 @@ static uint32_t ready(const int *fds, uint32_t fds_count)
     return mask;
 }
 
-void sock_gather(struct sock *sock, int64_t us)
-{
-    (void)sock, (void)us;
-}
-
 uint32_t sock_poll(struct sock *sock, const int *fds, uint32_t fds_count, int64_t wait_ms)
 {
     CHECK(sock != NULL);

@@ -488,11 +488,6 @@ static uint32_t ready_mask(const struct sock *sock, const int *fds, uint32_t fds
     return mask;
 }
 
-void sock_gather(struct sock *sock, int64_t us)
-{
-    (void)sock, (void)us; /* far below what this network's delays are made of */
-}
-
 uint32_t sock_poll(struct sock *sock, const int *fds, uint32_t fds_count, int64_t wait_ms)
 {
     const int64_t end_us = wait_ms < 0 ? -1 : sim.now_us + wait_ms * MS;

@@ -23,6 +23,8 @@ struct state {
     bool connected;
     uint32_t life; /* of the Redis that it is connected to */
     int64_t timeout_us;
+    struct state_call *call; /* sent, not yet carried out */
+    uint32_t count;
 };
 
 struct redis redis;
@@ -355,15 +357,25 @@ static bool carry_out_all(const struct state *state, struct state_call *call, ui
     return true;
 }
 
-int state_commit(struct state *state, struct state_call *call, uint32_t count, struct arena *arena,
-                 struct err *err)
+int state_send(struct state *state, struct state_call *call, uint32_t count, struct err *err)
 {
-    const int64_t since_us = sim.now_us;
-    const double doubt = redis.doubt;
     CHECK(count <= STATE_CALLS_MAX);
+    CHECK(!state->count);
     if (!count) return 0;
     const int rc = reach(state, err);
     if (rc) return rc;
+    state->call = call;
+    state->count = count;
+    return 0;
+}
+
+int state_receive(struct state *state, struct arena *arena, struct err *err)
+{
+    const int64_t since_us = sim.now_us;
+    const double doubt = redis.doubt;
+    struct state_call *call = state->call;
+    const uint32_t count = state->count;
+    state->count = 0;
     fiber_sleep(travel());
     if (is_cut() || sim_fault(doubt)) return timed_out(state, err, since_us); /* lost on the way */
     if (sim_fault(doubt)) {
@@ -379,6 +391,14 @@ int state_commit(struct state *state, struct state_call *call, uint32_t count, s
     if (is_cut() || sim.now_us - since_us > state->timeout_us)
         return timed_out(state, err, since_us);
     return 0;
+}
+
+int state_commit(struct state *state, struct state_call *call, uint32_t count, struct arena *arena,
+                 struct err *err)
+{
+    if (!count) return 0;
+    const int rc = state_send(state, call, count, err);
+    return rc ? rc : state_receive(state, arena, err);
 }
 
 int state_health(struct state *state, struct state_health *health, struct err *err)

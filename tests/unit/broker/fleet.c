@@ -160,6 +160,7 @@ void fleet_job(Vlmq__Job *job, const struct submit *submit)
     job->needs = arena_new(&fleet.arena, sizeof *job->needs);
     vlmq__needs__init(job->needs);
     if (submit->model) job->needs->model = text(submit->model);
+    if (submit->device) job->needs->device = text(submit->device);
 }
 
 const Vlmq__Job *fleet_submit(struct link *link, const struct submit *submit)

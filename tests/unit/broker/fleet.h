@@ -47,7 +47,7 @@ const void *fleet_call(struct link *link, Vlmq__Type type, const void *body);
 enum err_code fleet_fail(struct link *link, Vlmq__Type type, const void *body);
 
 struct submit {
-    const char *id, *owner, *after, *from, *model;
+    const char *id, *owner, *after, *from, *model, *device;
     int32_t priority;
     bool interactive, paused;
     uint32_t tasks; /* in the spec: makes it differ */

@@ -36,6 +36,38 @@ TEST(fleet, a_job_submitted_to_one_broker_is_taken_from_another)
     link_close(client);
 }
 
+/* The task of a new job is offered in the commit of its submit, before it is known that the id is
+ * taken, by a job that this worker cannot serve. */
+TEST(fleet, a_refused_submit_gives_nobody_tasks_of_the_other_job)
+{
+    UNUSED_STATE;
+    fleet_start(1, NULL);
+    struct link *client = fleet_link(0), *other = fleet_link(1), *link = fleet_link(1);
+    struct link_event event;
+    struct err err;
+    Vlmq__Job job;
+    Vlmq__Submit submit;
+    Vlmq__Take take;
+    Vlmq__Ping ping;
+    fleet_hello(link, worker);
+    take_body(&take, worker, 4);
+    EXPECT_OK(link_send(link, NULL, VLMQ__TYPE__TAKE, &take.base, 1000, 0, &err), &err);
+    vlmq__ping__init(&ping);
+    fleet_call(link, VLMQ__TYPE__PING, &ping); /* so the take is parked */
+    fleet_submit(client, &(struct submit){.id = "taken", .device = "cuda"});
+    fleet_job(&job, &(struct submit){.id = "taken"});
+    vlmq__submit__init(&submit);
+    submit.job = &job;
+    EXPECT_EQ(fleet_fail(other, VLMQ__TYPE__SUBMIT, &submit), ERR_INVALID);
+    do link_next(link, &event, NULL, 0, CALL_MS);
+    while (event.kind != LINK_ANSWER);
+    EXPECT_EQ(((const Vlmq__TakeAnswer *)(const void *)event.envelope.body)->n_grants, 0);
+    EXPECT_EQ(fleet_get(client, "taken")->tasks_ready, 1);
+    link_close(link);
+    link_close(other);
+    link_close(client);
+}
+
 TEST(fleet, a_cancel_at_one_broker_is_heard_by_a_worker_at_another)
 {
     UNUSED_STATE;
@@ -381,6 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FLEET(a_job_submitted_to_one_broker_is_taken_from_another),
+        FLEET(a_refused_submit_gives_nobody_tasks_of_the_other_job),
         FLEET(a_cancel_at_one_broker_is_heard_by_a_worker_at_another),
         FLEET(tasks_added_at_one_broker_are_found_by_a_take_at_another),
         FLEET(a_restarted_broker_knows_everything_again),

@@ -149,6 +149,10 @@ static inline int harness_run(struct harness *harness, enum job_phase phase,
     else
         rc = harness->kind->close(&env, &harness->result, &harness->err);
     EXPECT_EQ(rc, rc ? harness->err.code : ERR_OK);
+    uint32_t added = harness->host.tasks_count; /* what goes with the report */
+    if (!rc && harness->result.tasks_count)
+        rc = job_add(&env, &added, harness->result.tasks, harness->result.tasks_count,
+                     &harness->err);
     arena_deinit(&arena);
     return rc;
 }

@@ -288,8 +288,7 @@ TEST(plan, gives_each_row_to_one_shard_in_every_format)
 
 static int plan_three(struct job_env *env, struct job_result *result, struct err *err)
 {
-    (void)result;
-    return download_plan_within(env, 3, err);
+    return download_plan_within(env, 3, result, err);
 }
 
 TEST(plan, refuses_more_shards_than_it_can_keep)

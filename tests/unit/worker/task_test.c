@@ -232,7 +232,7 @@ TEST(task, fault_shows_in_every_nth_task_only)
     EXPECT_OK(end(bench), &bench->task->err);
 }
 
-TEST(task, plan_adds_in_messages_that_follow_each_other)
+TEST(task, plan_adds_in_messages_that_follow_each_other_and_the_last_with_its_report)
 {
     BENCH;
     char name[] = "";
@@ -258,8 +258,11 @@ TEST(task, plan_adds_in_messages_that_follow_each_other)
     }
     task_end(bench->task);
     EXPECT_OK(bench->task->rc, &bench->task->err);
-    EXPECT_EQ(added, 2500);
-    EXPECT_EQ(bench->task->host.added, 2500);
+    EXPECT_EQ(added, 2400);
+    EXPECT_EQ(bench->task->host.added, 2400);
+    EXPECT_EQ(bench->task->result.tasks_count, 100);
+    EXPECT_TEXT(bench->task->result.tasks[0].name, "02400");
+    EXPECT_TEXT(bench->task->result.tasks[99].name, "02499");
 }
 
 TEST(task, failed_add_ends_the_plan_with_its_code)
@@ -268,10 +271,11 @@ TEST(task, failed_add_ends_the_plan_with_its_code)
     char name[] = "";
     struct err why;
     Vlmq__Jobs__Probe probe = VLMQ__JOBS__PROBE__INIT;
+    probe.tasks = 1001;
     const Vlmq__Grant grant = grant_of(bench, &probe, name, VLMQ__PHASE__PHASE_PLAN);
     begin(bench, &grant);
     EXPECT_EQ(next(bench), HOST_SAYS_ADD);
-    EXPECT_EQ(bench->task->host.add->n_tasks, 10); /* the default */
+    EXPECT_EQ(bench->task->host.add->n_tasks, 1000);
     host_answer(&bench->task->host, err_set(&why, ERR_STALE, "not yours"), 0, &why);
     EXPECT_EQ(end(bench), ERR_STALE);
     EXPECT_TEXT(bench->task->err.msg, "not yours");
@@ -454,7 +458,7 @@ int main(void)
         RUN_BENCH(bad_spec_is_invalid_whatever_the_phase),
         RUN_BENCH(faults_end_as_they_say),
         RUN_BENCH(fault_shows_in_every_nth_task_only),
-        RUN_BENCH(plan_adds_in_messages_that_follow_each_other),
+        RUN_BENCH(plan_adds_in_messages_that_follow_each_other_and_the_last_with_its_report),
         RUN_BENCH(failed_add_ends_the_plan_with_its_code),
         RUN_BENCH(second_attempt_adopts_the_file_of_the_first),
         RUN_BENCH(close_sums_up_what_was_made),

@@ -147,14 +147,13 @@ TEST(worker, plan_adds_its_tasks_through_the_broker)
     SCENE;
     struct offer offer;
     Vlmq__Jobs__Probe probe = VLMQ__JOBS__PROBE__INIT;
-    probe.tasks = 1500;
+    probe.tasks = 2500;
     offer_fill(&offer, &probe, "");
     offer.grant.phase = VLMQ__PHASE__PHASE_PLAN;
     start(scene);
     peer_expect_take(peer, 2, 1);
     grant_one(peer, &offer);
-    uint32_t added = 0;
-    while (added < 1500) {
+    for (uint32_t added = 0; added < 2000;) {
         Vlmq__AddAnswer answer = VLMQ__ADD_ANSWER__INIT;
         peer_expect(peer, VLMQ__TYPE__ADD);
         EXPECT_EQ(((const Vlmq__Add *)peer->got.body)->offset, added);
@@ -163,8 +162,8 @@ TEST(worker, plan_adds_its_tasks_through_the_broker)
         peer_answer(peer, VLMQ__TYPE__ADD_ANSWER, &answer.base);
     }
     peer_expect(peer, VLMQ__TYPE__DONE);
-    EXPECT_EQ(((const Vlmq__Done *)peer->got.body)->offset, 1500);
-    EXPECT_EQ(((const Vlmq__Done *)peer->got.body)->n_tasks, 0);
+    EXPECT_EQ(((const Vlmq__Done *)peer->got.body)->offset, 2000);
+    EXPECT_EQ(((const Vlmq__Done *)peer->got.body)->n_tasks, 500);
     peer_answer(peer, VLMQ__TYPE__DONE_ANSWER, &done_answer.base);
     stop(scene);
     EXPECT_EQ(end_of(scene), WORKER_DRAINED);
@@ -175,6 +174,7 @@ TEST(worker, refused_add_ends_the_plan_with_the_broker_s_sentence)
     SCENE;
     struct offer offer;
     Vlmq__Jobs__Probe probe = VLMQ__JOBS__PROBE__INIT;
+    probe.tasks = 2500;
     offer_fill(&offer, &probe, "");
     offer.grant.phase = VLMQ__PHASE__PHASE_PLAN;
     start(scene);

@@ -265,17 +265,36 @@ static int add_task(struct plan *plan, uint32_t number, struct err *err)
     return plan->batched == BATCH_TASKS ? flush(plan, err) : 0;
 }
 
-static int add_tasks(struct plan *plan, struct err *err)
+/* The last tasks are added with the plan's end: that spares small jobs a commit. */
+static void leave_last(struct plan *plan, struct job_result *result)
+{
+    struct arena *arena = plan->env->arena;
+    struct job_new_task *last = arena_copy(arena, plan->batch, plan->batched * sizeof *last);
+    if (!plan->batched || !last) return;
+    for (uint32_t i = 0; i < plan->batched; i++) {
+        const struct job_new_task *task = &plan->batch[i];
+        last[i].name = arena_text(arena, task->name, strlen(task->name));
+        last[i].payload.data = arena_copy(arena, task->payload.data, task->payload.bytes);
+        if (!last[i].name || !last[i].payload.data) return;
+    }
+    result->tasks = last;
+    result->tasks_count = plan->batched;
+    plan->added += plan->batched;
+    plan->batched = 0;
+}
+
+static int add_tasks(struct plan *plan, struct job_result *result, struct err *err)
 {
     int rc = look(plan, err);
     for (uint32_t i = plan->env->added; i < plan->cuts_count && !rc; i++) {
         rc = add_task(plan, i, err);
         if (!rc) rc = look(plan, err);
     }
+    if (!rc) leave_last(plan, result);
     return rc ? rc : flush(plan, err);
 }
 
-static int plan_run(struct plan *plan, struct err *err)
+static int plan_run(struct plan *plan, struct job_result *result, struct err *err)
 {
     const struct job_env *env = plan->env;
     struct list_record first;
@@ -286,11 +305,12 @@ static int plan_run(struct plan *plan, struct err *err)
     if (!rc) rc = open_output(plan, err);
     if (!rc) rc = cut_rows(plan, &first, err);
     if (!rc) rc = claim(plan, err);
-    if (!rc) rc = add_tasks(plan, err);
+    if (!rc) rc = add_tasks(plan, result, err);
     return rc;
 }
 
-int download_plan_within(struct job_env *env, uint32_t shards_max, struct err *err)
+int download_plan_within(struct job_env *env, uint32_t shards_max, struct job_result *result,
+                         struct err *err)
 {
     struct plan *plan = mem_new(sizeof *plan);
     plan->env = env;
@@ -300,7 +320,7 @@ int download_plan_within(struct job_env *env, uint32_t shards_max, struct err *e
     plan->shard_hash = hash_new();
     buf_init(&plan->header, 0);
     arena_init(&plan->texts, 0);
-    const int rc = plan_run(plan, err);
+    const int rc = plan_run(plan, result, err);
     if (!rc) report(plan);
     plan_stage_deinit(&plan->stage);
     list_records_free(plan->records);
@@ -318,6 +338,5 @@ int download_plan_within(struct job_env *env, uint32_t shards_max, struct err *e
 
 int download_plan(struct job_env *env, struct job_result *result, struct err *err)
 {
-    (void)result; /* planning makes no output and counts nothing */
-    return download_plan_within(env, DOWNLOAD_SHARDS_MAX, err);
+    return download_plan_within(env, DOWNLOAD_SHARDS_MAX, result, err);
 }

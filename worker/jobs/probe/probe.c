@@ -83,8 +83,9 @@ static int claim(const struct job_env *env, const Vlmq__Jobs__Probe *probe, stru
     return rc;
 }
 
-/* Tasks from the first that is not there yet. */
-static int add_tasks(struct job_env *env, const Vlmq__Jobs__Probe *probe, struct err *err)
+/* Tasks from the first that is not there yet; the last ones are added with the plan's end. */
+static int add_tasks(struct job_env *env, const Vlmq__Jobs__Probe *probe, struct job_result *result,
+                     struct err *err)
 {
     struct job_new_task *batch = arena_new(env->arena, PLAN_BATCH * sizeof *batch);
     char(*names)[12] = arena_new(env->arena, PLAN_BATCH * sizeof *names);
@@ -97,6 +98,11 @@ static int add_tasks(struct job_env *env, const Vlmq__Jobs__Probe *probe, struct
                 .name = names[count], .items = (int64_t)probe->items, .phase = JOB_WORK};
         }
         if (job_stopping(env)) return err_set(err, ERR_CANCELLED, "stopped while planning");
+        if (added + count == probe->tasks) {
+            result->tasks = batch;
+            result->tasks_count = count;
+            return 0;
+        }
         const int rc = job_add(env, &added, batch, count, err);
         if (rc) return rc;
     }
@@ -108,7 +114,7 @@ static int probe_plan(struct job_env *env, struct job_result *result, struct err
     Vlmq__Jobs__Probe *probe = unpack(env->spec.data, env->spec.bytes, err);
     if (!probe) return ERR_INVALID;
     int rc = claim(env, probe, err);
-    if (!rc) rc = add_tasks(env, probe, err);
+    if (!rc) rc = add_tasks(env, probe, result, err);
     hash_sha256(result->digest, env->spec.data, env->spec.bytes);
     release(probe);
     return rc;
