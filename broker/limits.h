@@ -34,7 +34,7 @@
                   */
 #define REPLIES_BYTES_MAX (64 * 1024 * 1024)
 #define GRANTS_ANSWER_MAX \
-    32 /* of each kind of credits; keeps the usual answer far below a message */
+    128 /* of each kind of credits; keeps the usual answer far below a message */
 
 /* Matching of parked takes and ready jobs: work of one turn. */
 #define MATCH_JOBS_MAX   64

@@ -287,8 +287,8 @@ static bool copy_reply(struct reply *out, const redisReply *reply, struct arena 
     return true;
 }
 
-/* Calls that share one function call: the same operation on the same job, with none of another
- * between them. */
+/* Calls that share one function call: on the same job, of operations that one function does, with
+ * none of another between them. */
 struct group {
     struct state_call **call;
     uint32_t count;
@@ -320,12 +320,11 @@ static bool same_job(const struct state_call *a, const struct state_call *b)
 /* The group that a call may join, if it is among the last ones. */
 static struct group *find_group(struct group *group, uint32_t count, const struct state_call *call)
 {
-    if (!request_shares(call->op)) return NULL;
     const uint32_t end = count > GROUPS_LOOK ? count - GROUPS_LOOK : 0;
     for (uint32_t i = count; i > end; i--) {
         struct group *one = &group[i - 1];
         if (!same_job(one->call[0], call)) continue;
-        return one->call[0]->op == call->op && one->count < GROUP_MAX ? one : NULL;
+        return request_shares(one->call[0]->op, call->op) && one->count < GROUP_MAX ? one : NULL;
     }
     return NULL;
 }

@@ -508,18 +508,21 @@ static int encode_worker(struct args *args, const struct state_call *call, struc
     return 0;
 }
 
+static const char attempt_function[] = LIBRARY_CALL "attempt";
+
 static const struct {
     const char *name;
     bool fleet; /* keys of the fleet, not of a job */
     int (*encode)(struct args *args, const struct state_call *call, struct err *err);
+    const char *call; /* its name within the function, where that has calls of several operations */
 } functions[] = {
     [STATE_SUBMIT] = {LIBRARY_CALL "submit", false, encode_submit},
-    [STATE_ADD] = {LIBRARY_CALL "add", false, encode_add},
-    [STATE_TAKE] = {LIBRARY_CALL "take", false, encode_take},
-    [STATE_RENEW] = {LIBRARY_CALL "renew", false, encode_renew},
-    [STATE_DONE] = {LIBRARY_CALL "done", false, encode_done},
-    [STATE_FAIL] = {LIBRARY_CALL "fail", false, encode_fail},
-    [STATE_YIELD] = {LIBRARY_CALL "yield", false, encode_yield},
+    [STATE_ADD] = {attempt_function, false, encode_add, "add"},
+    [STATE_TAKE] = {attempt_function, false, encode_take, "take"},
+    [STATE_RENEW] = {attempt_function, false, encode_renew, "renew"},
+    [STATE_DONE] = {attempt_function, false, encode_done, "done"},
+    [STATE_FAIL] = {attempt_function, false, encode_fail, "fail"},
+    [STATE_YIELD] = {attempt_function, false, encode_yield, "yield"},
     [STATE_REAP] = {LIBRARY_CALL "reap", false, encode_reap},
     [STATE_GRACE] = {LIBRARY_CALL "grace", false, encode_nothing},
     [STATE_PAUSE] = {LIBRARY_CALL "pause", false, encode_nothing},
@@ -548,9 +551,14 @@ static const struct {
 };
 
 /* Not those of the fleet, nor those that work on a job that need not be there. */
-bool request_shares(enum state_op op)
+static bool takes_many(enum state_op op)
 {
     return !functions[op].fleet && op != STATE_SUBMIT && op != STATE_PURGE;
+}
+
+bool request_shares(enum state_op one, enum state_op other)
+{
+    return takes_many(one) && strcmp(functions[one].name, functions[other].name) == 0;
 }
 
 int request_begin(struct args *args, const struct state_call *call, struct arena *arena,
@@ -576,11 +584,12 @@ int request_add(struct args *args, const struct state_call *call, struct err *er
 {
     const size_t before = args->count;
     char *count = NULL;
-    if (request_shares(call->op)) {
+    if (takes_many(call->op)) {
         count = arena_printf(args->arena, "%10u", 0u); /* the number follows when it is known */
         args_made(args, count);
     }
     const size_t first = args->count;
+    if (functions[call->op].call) args_text(args, functions[call->op].call);
     int rc = functions[call->op].encode(args, call, err);
     if (!rc && args->failed) rc = err_set(err, ERR_LIMIT, "the request does not fit in memory");
     if (rc) {

@@ -8,8 +8,8 @@
 #include "broker/state/args.h"
 #include "broker/state/state.h"
 
-/* Whether several calls of this operation on one job may share a function call. */
-bool request_shares(enum state_op op);
+/* Whether calls of these operations on one job may share a function call. */
+bool request_shares(enum state_op one, enum state_op other);
 /* Begins the FCALL of a call, and of those that share it. ERR_INVALID: it cannot be sent;
  * ERR_LIMIT: out of memory. */
 CHECKED int request_begin(struct args *args, const struct state_call *call, struct arena *arena,

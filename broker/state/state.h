@@ -2,8 +2,8 @@
  *
  * A broker turn fills an array of state_call, one for each transition it wants; state_send sends
  * them as one pipeline, and state_receive fills in the replies: one round trip, one fsync.
- * Each operation is one atomic Redis function (broker/state/lua, one file per function), and calls
- * of the same operation on one job share a run of it, which costs a fraction of a run each;
+ * Each operation is atomic (broker/state/lua, one file each), and calls on one job of operations
+ * that one Redis function does share a run of it, which costs a fraction of a run each;
  * docs/state.md lists keys, functions and invariants. Calls on one job take effect in their order.
  * Every call may be repeated and then answers the same.
  *

@@ -28,16 +28,15 @@ static struct world runner_world(const struct runner *runner)
 
 /* --- the model's side ------------------------------------------------------------------------- */
 
-/* The call of the same run before this one: the last that names its job, if of the same operation.
- */
+/* The call of the same run before this one: the last that names its job, if they share. */
 static int32_t batch_before(const struct batch *batch, uint32_t at)
 {
     const struct state_call *call = &batch->real[at];
-    if (!request_shares(call->op)) return -1;
+    if (!call->job_id) return -1;
     for (uint32_t i = at; i-- > 0;) {
         const struct state_call *before = &batch->real[i];
         if (!before->job_id || strcmp(before->job_id, call->job_id) != 0) continue;
-        return before->op == call->op ? (int32_t)i : -1;
+        return request_shares(before->op, call->op) ? (int32_t)i : -1;
     }
     return -1;
 }

@@ -1,7 +1,7 @@
 -- add.lua - a running task adds tasks to its job.
 -- args: index, lease, offset, then (entry, items) for each task
 
-job_function('add', WRITES, function(job, args, now)
+attempt_call('add', function(job, args, now)
     local index, lease, offset = tonumber(args[1]), args[2], tonumber(args[3])
     local rec = live_held(job, index, lease)
     if not rec then return CODE.STALE, 'the lease is over' end

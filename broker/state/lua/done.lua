@@ -44,7 +44,7 @@ local function done_pack(job, index, rec, digest)
     live_drop(job, index)
 end
 
-job_function('done', WRITES, function(job, args, now)
+attempt_call('done', function(job, args, now)
     local index, lease, digest = tonumber(args[1]), args[2], args[3]
     local rec = live_held(job, index, lease)
     if not rec then

@@ -29,7 +29,7 @@ local function fail_task(job, index, rec, blame, jitter, now)
     task_wait(job, index, rec, now + fail_delay(rec[R_FAILURES], jitter))
 end
 
-job_function('fail', WRITES, function(job, args, now)
+attempt_call('fail', function(job, args, now)
     local index, lease = tonumber(args[1]), args[2]
     local rec, other = live_held(job, index, lease)
     if not rec then

@@ -1,7 +1,7 @@
 -- renew.lua - moves a lease's deadline; keeps its progress and its cursor.
 -- args: index, lease, items, items_ok, bytes, packed progress, has_cursor, cursor
 
-job_function('renew', WRITES, function(job, args, now)
+attempt_call('renew', function(job, args, now)
     local index = tonumber(args[1])
     local rec = live_held(job, index, args[2])
     if not rec then return CODE.STALE, 'the lease is over' end

@@ -62,7 +62,7 @@ local function take_next(job, idle, taken, cache)
     return index, rec, 0
 end
 
-job_function('take', WRITES, function(job, args, now)
+attempt_call('take', function(job, args, now)
     local want, worker, idle = tonumber(args[1]), args[2], args[3] == '1'
     local again = take_repeated(job, worker, args)
     if again then return CODE.OK, '', #again, again end

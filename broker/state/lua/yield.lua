@@ -1,7 +1,7 @@
 -- yield.lua - an attempt hands its task back; nothing is held against anyone.
 -- args: index, lease, has_cursor, cursor, reason
 
-job_function('yield', WRITES, function(job, args, now)
+attempt_call('yield', function(job, args, now)
     local index, lease = tonumber(args[1]), args[2]
     local rec, other = live_held(job, index, lease)
     if not rec then
