@@ -49,7 +49,10 @@ static void redis_clock(struct broker *b, int64_t now)
             r->hold_until_ms = now + LEASE_TTL_MS;
             r->opened_at_ms = r->health.now_ms; /* jobs of before may appear yet */
             log_warn("redis.clock_jumped", "jump_ms=%" PRId64, jump);
-            for (uint32_t i = 0; i < b->jobs.high; i++) b->jobs.job[i].rebound = true;
+            for (uint32_t i = 0; i < b->jobs.high; i++) {
+                struct job *job = &b->jobs.job[i];
+                job->look = job->rebound = job->doubted = true;
+            }
         }
     }
     r->health_offset_ms = r->offset_ms;

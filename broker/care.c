@@ -87,7 +87,7 @@ static bool may_reap(const struct broker *b, const struct job *job)
 {
     if (!job->due_at_ms || b->turn.now_ms < job->reap_at_ms) return false;
     const bool held = job->rebound && b->turn.now_ms < b->redis.hold_until_ms;
-    if (held && job->tasks_leased) return false;
+    if (held && (job->tasks_leased || job->doubted)) return false;
     return job->due_at_ms <= broker_redis_now(b) || (job->rebound && !held);
 }
 
@@ -363,7 +363,7 @@ void care_restart(struct broker *b)
     for (uint32_t i = 0; i < b->jobs.high; i++) {
         struct job *job = &b->jobs.job[i];
         if (!job->used) continue;
-        job->look = job->rebound = true;
+        job->look = job->rebound = job->doubted = true;
         job->grace = job->tasks_leased > 0;
         job->index_at_ms = now; /* what was under way may not have got there */
         job->show = b->watches.all_count > 0;

@@ -210,7 +210,7 @@ static struct job_change hear(struct job *job, const Vlmq__Job *reply, int64_t n
     job->tasks_leased = reply->tasks_leased;
     job->due_at_ms = reply->due_at_ms;
     job->heard_at_ms = now_ms;
-    job->look = false;
+    job->look = job->doubted = false;
     if (!job_state_ended(job->state) && job_state_ended(before)) { /* a retry revived it */
         job->unindex = false;
         job->source_seen = job->chain_ended = false;

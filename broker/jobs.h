@@ -50,6 +50,7 @@ struct job {
     /* care.c */
     bool look, touch, unindex, grace;
     bool rebound; /* its leases may be older than this broker's view: hold fire */
+    bool doubted; /* nothing was heard of it since then: there may be more of them */
     int64_t reap_at_ms, check_at_ms;
     int64_t index_at_ms; /* revived: indexed again then, should another broker have undone it */
     enum job_verdict release; /* of the job named by after */

@@ -244,11 +244,11 @@ static bool add_takes(struct broker *b, uint32_t slot[MATCH_TAKES_MAX], bool *mo
 
 /* ---- offers ---- */
 
-/* The GET of a job's spec in this round, made if there is none yet. */
+/* The GET of a job's spec in this round, made if there is none yet. A submit brings the spec. */
 static uint32_t spec_call(struct broker *b, const struct job *job)
 {
     struct turn *t = &b->turn;
-    if (job->spec) return INDEX_END;
+    if (job->spec || job->expected) return INDEX_END;
     for (uint32_t i = 0; i < t->offers_count; i++) {
         const uint32_t get = t->offer[i].get;
         if (get != INDEX_END && strcmp(t->call[get].job_id, job->id) == 0) return get;
@@ -369,16 +369,22 @@ static Vlmq__Grant *grant_of(struct broker *b, const struct state_call *call,
     return grant;
 }
 
-/* The job's spec, from this round's GET or from before. False: not to be had. */
+/* The job's spec, from this round's SUBMIT or GET, or from before. False: not to be had. */
 static bool spec_of(struct broker *b, const struct offer *o, ProtobufCBinaryData *spec)
 {
-    const struct state_call *take = &b->turn.call[o->call];
-    struct job *job = jobs_find(&b->jobs, take->job->id);
-    if (o->get != INDEX_END) {
-        const struct state_call *get = &b->turn.call[o->get];
-        if (get->err.code || !get->job) return false;
-        if (job) jobs_spec(&b->jobs, job, get->job);
-        *spec = get->job->spec;
+    const struct state_call *call = b->turn.call;
+    struct job *job = jobs_find(&b->jobs, call[o->call].job->id);
+    const Vlmq__Job *source = NULL;
+    if (o->submit != INDEX_END) {
+        if (call[o->submit].err.code) return false; /* another job, which it need not fit */
+        source = call[o->submit].in.submit.job;
+    } else if (o->get != INDEX_END) {
+        if (call[o->get].err.code || !call[o->get].job) return false;
+        source = call[o->get].job;
+    }
+    if (source) {
+        if (job) jobs_spec(&b->jobs, job, source);
+        *spec = source->spec;
         return true;
     }
     if (!job || !job->spec) return false;
@@ -395,13 +401,6 @@ static void note_short(struct broker *b, struct job *job, const struct state_cal
     } else if (!call->out.take.count) {
         job->quiet_until_ms = b->turn.now_ms + MATCH_PAUSE_MS;
     }
-}
-
-/* Whether the job is the one that was offered. Its submit may have met another of the same id,
- * which the worker need not fit. */
-static bool is_offered(const struct broker *b, const struct offer *o)
-{
-    return o->submit == INDEX_END || !b->turn.call[o->submit].err.code;
 }
 
 /* Appends the grants of one offer to the answer. */
@@ -422,7 +421,7 @@ static void collect(struct broker *b, const struct offer *o, Vlmq__TakeAnswer *a
         b->jobs.owner[job->owner].recent += call->out.take.count;
     }
     ProtobufCBinaryData spec = {0};
-    const bool known = call->out.take.count && is_offered(b, o) && spec_of(b, o, &spec);
+    const bool known = call->out.take.count && spec_of(b, o, &spec);
     for (uint32_t i = 0; i < call->out.take.count; i++) {
         const struct state_grant *g = &call->out.take.grant[i];
         if (known) {
