@@ -5,7 +5,8 @@
    works through a million no-op tasks as fast as it can. A C client and a real worker, both read
    CLOCK_MONOTONIC (bench/latency.c, bench/support/starts.h). Such a job is planned first, so two
    tasks are taken one after the other. Beside it: the same calls of the Redis functions, one after
-   the other, without broker, worker and network.
+   the other, without broker, worker and network; and the machine alone: the syncs and the
+   wake-ups of threads and processes that are on the way.
 2. From the SIGKILL of a worker to the start of its task on another one.
 3. The local fleet: `vlmq up` from nothing, `vlmq run probe --tasks 1`, and what it costs at rest.
 """
@@ -28,6 +29,7 @@ PARTS = ("start", "death", "local")
 BARE_RUNS = 100
 BATCH_TASKS = 1000000
 SLOTS = 4
+SYNCS, WAKES = 2, 20  # commits until the task starts; threads that wake another on the way
 LEASE_S = 10
 
 
@@ -76,6 +78,10 @@ def bare_starts():
         return fleets.tool(*argv)["start_us"]
 
 
+def machine_alone(fleet):
+    return machine.path_us(fleet.folder, SYNCS, WAKES, BARE_RUNS)
+
+
 def samples(fleet, starts, count):
     argv = [fleets.program("bench_latency"), "--broker", fleet.address, "--runs", count]
     return fleets.tool(*argv, stdin=starts.read_fd)["samples"]
@@ -113,9 +119,10 @@ def start(o):
         f.start_broker()
         f.start_workers(1, "--slots", SLOTS, starts_fd=starts.write_fd)
         samples(f, starts, 50)  # warm-up
-        floor = bare_starts()
+        floor, alone = bare_starts(), machine_alone(f)
         idle = samples(f, starts, o.samples)
         floor += bare_starts()
+        alone += machine_alone(f)
         job = queue_batch(f, o.queued, 600000)
         busy = samples(f, starts, o.samples)
         drop(f, job)
@@ -125,18 +132,24 @@ def start(o):
         if not f.job(job)["tasks_ready"]:
             raise fleets.Failed("the batch job ended before the samples: take a larger --queued")
         floor += bare_starts()
+        alone += machine_alone(f)
     starts.close()
     queues = {"idle": idle, f"{o.queued} queued, slots busy": busy, "worked through": flood}
     for name, values in queues.items():
         rows += start_rows(name, values, floor)
     columns = ["queue", "submission until", "n", "p50 ms", "p99 ms", "max ms", "of bare"]
-    p50, p99 = (ms(table.percentile(floor, share)) for share in (0.5, 0.99))
-    bare = ["bare loop", "task is taken", len(floor), p50, p99, ms(max(floor)), "1.00"]
+    beside = []
+    for name, what, spans in (
+        ("machine alone", f"{SYNCS} syncs, {WAKES} wake-ups", alone),
+        ("bare loop", "task is taken", floor),
+    ):
+        p50, p99 = (table.percentile(spans, share) for share in (0.5, 0.99))
+        ratio = f"{p50 / table.percentile(floor, 0.5):.2f}"
+        beside.append([name, what, len(spans), ms(p50), ms(p99), ms(max(spans)), ratio])
     notes = ["of bare: p50 beside the same Redis functions one after the other, fsync always"]
-    print(
-        table.render("interactive job on a warm worker", columns, [bare, *rows], notes), flush=True
-    )
-    return [dict(zip(columns, row)) for row in [bare, *rows]]
+    rows = beside + rows
+    print(table.render("interactive job on a warm worker", columns, rows, notes), flush=True)
+    return [dict(zip(columns, row)) for row in rows]
 
 
 # 2. Death.

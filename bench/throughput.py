@@ -18,7 +18,7 @@ from lib.profile import Profile
 
 NAME = "throughput"
 HELP = "no-op tasks per second, whole life, and CPU of each process"
-GRID = [(1, 1), (1, 64), (8, 16), (64, 16)]  # workers, slots of each
+GRID = [(1, 1), (1, 64), (1, 112), (8, 16), (64, 16)]  # workers, slots of each
 BARE_BATCHES = (64, 256)
 PARTS = ("redis", "broker", "workers", "client")
 

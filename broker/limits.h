@@ -33,8 +33,10 @@
     (256 * 1024) /* a take's answer larger than this is not kept for a repeat \
                   */
 #define REPLIES_BYTES_MAX (64 * 1024 * 1024)
-#define GRANTS_ANSWER_MAX \
-    128 /* of each kind of credits; keeps the usual answer far below a message */
+#define GRANTS_ANSWER_MAX 128 /* of each kind of credits: a worker's slots */
+#define GRANT_BYTES \
+    (2 * PAYLOAD_BYTES_MAX) /* of a grant beside its spec: payload, names, a usual cursor */
+_Static_assert(GRANT_BYTES + SPEC_BYTES_MAX <= MESSAGE_BYTES_MAX, "an answer holds one");
 
 /* Matching of parked takes and ready jobs: work of one turn. */
 #define MATCH_JOBS_MAX   64

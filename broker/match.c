@@ -269,10 +269,17 @@ static const char *const *fresh_leases(struct broker *b, uint32_t count)
     return list;
 }
 
+/* Each grant carries the spec. More than an answer holds would be leased only to be given back. */
+static uint32_t answer_holds(const struct job *job)
+{
+    return (uint32_t)(MESSAGE_BYTES_MAX / (job->spec_bytes + GRANT_BYTES));
+}
+
 static void offer(struct broker *b, struct peer *peer, struct job *job, uint32_t count, bool first)
 {
     struct turn *t = &b->turn;
     const uint32_t get = spec_call(b, job);
+    count = at_most(count, answer_holds(job));
     struct state_call *call = turn_call(b, STATE_TAKE, job->id);
     call->in.take.count = count;
     call->in.take.worker = peer->worker;

@@ -7,7 +7,9 @@ have ended), so it is exact where wall time on a shared machine is not.
 import os
 import pathlib
 import platform
+import random
 import re
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -62,6 +64,34 @@ def sync_us(folder):
             os.fdatasync(file.fileno())
             spans.append((time.perf_counter() - start) * 1e6)
     return statistics.median(spans)
+
+
+def path_us(folder, syncs, wakes, count, pause_s=0.02):
+    """Microseconds of so many syncs of 4 KiB and wake-ups of the other of two processes, one after
+    the other on a machine at rest; count samples. No program with that path can be faster."""
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if not child:
+        ours.close()
+        while theirs.recv(1):
+            theirs.send(b"x")
+        os._exit(0)
+    theirs.close()
+    spans = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(count):
+            time.sleep(random.uniform(0, pause_s))
+            start = time.perf_counter()
+            for _ in range(wakes // 2):
+                ours.send(b"x")
+                ours.recv(1)
+            for _ in range(syncs):
+                os.write(file.fileno(), b"x" * 4096)
+                os.fdatasync(file.fileno())
+            spans.append((time.perf_counter() - start) * 1e6)
+    ours.close()
+    os.waitpid(child, 0)
+    return spans
 
 
 def first_match(pattern, text, otherwise="unknown"):

@@ -1,6 +1,8 @@
 /* fleet_test.c - brokers, Redis and workers that come and go, and jobs that wait for jobs. */
 #include "tests/unit/broker/fleet.c"
 
+#include "proto/schema/jobs/download.pb-c.h"
+
 #include <signal.h>
 
 static const char worker[] = "host/cpu/1/a";
@@ -66,6 +68,48 @@ TEST(fleet, a_refused_submit_gives_nobody_tasks_of_the_other_job)
     link_close(link);
     link_close(other);
     link_close(client);
+}
+
+/* Every grant carries its job's spec: what an answer has no room for is left for others. */
+TEST(fleet, a_take_leases_no_more_than_its_answer_holds)
+{
+    UNUSED_STATE;
+    struct link *link = fleet_link(0);
+    Vlmq__Job job;
+    Vlmq__Submit submit;
+    Vlmq__WorkerInfo info;
+    Vlmq__Hello hello;
+    Vlmq__Jobs__Download spec;
+    static char long_text[60000];
+    memset(long_text, 'a', sizeof long_text - 1);
+    worker_info(&info, worker);
+    info.kinds[0] = text("download");
+    vlmq__hello__init(&hello);
+    hello.worker = &info;
+    fleet_call(link, VLMQ__TYPE__HELLO, &hello);
+    vlmq__jobs__download__init(&spec);
+    spec.user_agent = long_text;
+    fleet_job(&job, &(struct submit){.id = "long"});
+    job.kind = text("download");
+    job.spec.len = vlmq__jobs__download__get_packed_size(&spec);
+    job.spec.data = arena_new(&fleet.arena, job.spec.len);
+    (void)vlmq__jobs__download__pack(&spec, job.spec.data);
+    vlmq__submit__init(&submit);
+    submit.job = &job;
+    fleet_call(link, VLMQ__TYPE__SUBMIT, &submit);
+    fleet_done(link, fleet_take_one(link, worker), 60, NULL);
+    const Vlmq__TakeAnswer *taken = fleet_take(link, worker, 60, CALL_MS);
+    EXPECT(taken->n_grants > 8 && taken->n_grants < 20);
+    EXPECT_EQ(fleet_get(link, "long")->tasks_leased, taken->n_grants);
+    Vlmq__Events events;
+    vlmq__events__init(&events);
+    events.job = text("long");
+    events.rows = 100;
+    const Vlmq__EventsAnswer *feed = fleet_call(link, VLMQ__TYPE__EVENTS, &events);
+    EXPECT(feed->n_events >= 2);
+    for (size_t i = 0; i < feed->n_events; i++)
+        EXPECT(strcmp(feed->events[i]->name, "task.yielded") != 0);
+    link_close(link);
 }
 
 TEST(fleet, a_cancel_at_one_broker_is_heard_by_a_worker_at_another)
@@ -414,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FLEET(a_job_submitted_to_one_broker_is_taken_from_another),
         FLEET(a_refused_submit_gives_nobody_tasks_of_the_other_job),
+        FLEET(a_take_leases_no_more_than_its_answer_holds),
         FLEET(a_cancel_at_one_broker_is_heard_by_a_worker_at_another),
         FLEET(tasks_added_at_one_broker_are_found_by_a_take_at_another),
         FLEET(a_restarted_broker_knows_everything_again),
