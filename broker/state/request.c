@@ -508,7 +508,18 @@ static int encode_worker(struct args *args, const struct state_call *call, struc
     return 0;
 }
 
-static const char attempt_function[] = LIBRARY_CALL "attempt";
+#define JOB(name, encode)                      \
+    {                                          \
+        LIBRARY_CALL name, false, encode, NULL \
+    }
+#define FLEET(name, encode)                   \
+    {                                         \
+        LIBRARY_CALL name, true, encode, NULL \
+    }
+#define ATTEMPT(call, encode)                       \
+    {                                               \
+        LIBRARY_CALL "attempt", false, encode, call \
+    }
 
 static const struct {
     const char *name;
@@ -516,39 +527,43 @@ static const struct {
     int (*encode)(struct args *args, const struct state_call *call, struct err *err);
     const char *call; /* its name within the function, where that has calls of several operations */
 } functions[] = {
-    [STATE_SUBMIT] = {LIBRARY_CALL "submit", false, encode_submit},
-    [STATE_ADD] = {attempt_function, false, encode_add, "add"},
-    [STATE_TAKE] = {attempt_function, false, encode_take, "take"},
-    [STATE_RENEW] = {attempt_function, false, encode_renew, "renew"},
-    [STATE_DONE] = {attempt_function, false, encode_done, "done"},
-    [STATE_FAIL] = {attempt_function, false, encode_fail, "fail"},
-    [STATE_YIELD] = {attempt_function, false, encode_yield, "yield"},
-    [STATE_REAP] = {LIBRARY_CALL "reap", false, encode_reap},
-    [STATE_GRACE] = {LIBRARY_CALL "grace", false, encode_nothing},
-    [STATE_PAUSE] = {LIBRARY_CALL "pause", false, encode_nothing},
-    [STATE_RESUME] = {LIBRARY_CALL "resume", false, encode_nothing},
-    [STATE_CANCEL] = {LIBRARY_CALL "cancel", false, encode_cancel},
-    [STATE_RETRY] = {LIBRARY_CALL "retry", false, encode_retry},
-    [STATE_PRIORITY] = {LIBRARY_CALL "priority", false, encode_priority},
-    [STATE_RELEASE] = {LIBRARY_CALL "release", false, encode_release},
-    [STATE_CHAIN] = {LIBRARY_CALL "chain", false, encode_chain},
-    [STATE_GET] = {LIBRARY_CALL "get", false, encode_nothing},
-    [STATE_LOOK] = {LIBRARY_CALL "look", false, encode_nothing},
-    [STATE_TASKS] = {LIBRARY_CALL "tasks", false, encode_tasks},
-    [STATE_EVENTS] = {LIBRARY_CALL "events", false, encode_events},
-    [STATE_MADE] = {LIBRARY_CALL "made", false, encode_made},
-    [STATE_PURGE] = {LIBRARY_CALL "purge", false, encode_nothing},
-    [STATE_INDEX] = {LIBRARY_CALL "index", true, encode_job_id},
-    [STATE_UNINDEX] = {LIBRARY_CALL "unindex", true, encode_job_id},
-    [STATE_LIST] = {LIBRARY_CALL "list", true, encode_list},
-    [STATE_ACTIVE] = {LIBRARY_CALL "list", true, encode_list},
-    [STATE_FEED] = {LIBRARY_CALL "feed", true, encode_feed},
-    [STATE_TOUCH] = {LIBRARY_CALL "touch", true, encode_job_id},
-    [STATE_HELLO] = {LIBRARY_CALL "hello", true, encode_worker},
-    [STATE_BYE] = {LIBRARY_CALL "bye", true, encode_worker},
-    [STATE_WORKERS] = {LIBRARY_CALL "workers", true, encode_nothing},
-    [STATE_DRAIN] = {LIBRARY_CALL "drain", true, encode_worker},
+    [STATE_SUBMIT] = JOB("submit", encode_submit),
+    [STATE_ADD] = ATTEMPT("add", encode_add),
+    [STATE_TAKE] = ATTEMPT("take", encode_take),
+    [STATE_RENEW] = ATTEMPT("renew", encode_renew),
+    [STATE_DONE] = ATTEMPT("done", encode_done),
+    [STATE_FAIL] = ATTEMPT("fail", encode_fail),
+    [STATE_YIELD] = ATTEMPT("yield", encode_yield),
+    [STATE_REAP] = JOB("reap", encode_reap),
+    [STATE_GRACE] = JOB("grace", encode_nothing),
+    [STATE_PAUSE] = JOB("pause", encode_nothing),
+    [STATE_RESUME] = JOB("resume", encode_nothing),
+    [STATE_CANCEL] = JOB("cancel", encode_cancel),
+    [STATE_RETRY] = JOB("retry", encode_retry),
+    [STATE_PRIORITY] = JOB("priority", encode_priority),
+    [STATE_RELEASE] = JOB("release", encode_release),
+    [STATE_CHAIN] = JOB("chain", encode_chain),
+    [STATE_GET] = JOB("get", encode_nothing),
+    [STATE_LOOK] = JOB("look", encode_nothing),
+    [STATE_TASKS] = JOB("tasks", encode_tasks),
+    [STATE_EVENTS] = JOB("events", encode_events),
+    [STATE_MADE] = JOB("made", encode_made),
+    [STATE_PURGE] = JOB("purge", encode_nothing),
+    [STATE_INDEX] = FLEET("index", encode_job_id),
+    [STATE_UNINDEX] = FLEET("unindex", encode_job_id),
+    [STATE_LIST] = FLEET("list", encode_list),
+    [STATE_ACTIVE] = FLEET("list", encode_list),
+    [STATE_FEED] = FLEET("feed", encode_feed),
+    [STATE_TOUCH] = FLEET("touch", encode_job_id),
+    [STATE_HELLO] = FLEET("hello", encode_worker),
+    [STATE_BYE] = FLEET("bye", encode_worker),
+    [STATE_WORKERS] = FLEET("workers", encode_nothing),
+    [STATE_DRAIN] = FLEET("drain", encode_worker),
 };
+
+#undef JOB
+#undef FLEET
+#undef ATTEMPT
 
 /* Not those of the fleet, nor those that work on a job that need not be there. */
 static bool takes_many(enum state_op op)
