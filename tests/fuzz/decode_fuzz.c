@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     options.side_max = 4096;
     options.scans_max = 12;
     options.memory_bytes_max = 8 << 20;
-    options.alpha = choice & 1 ? DECODE_ALPHA_DROP : DECODE_ALPHA_WHITE;
+    options.alpha = choice & 1 ? DECODE_ALPHA_DROP : DECODE_ALPHA_BLEND;
     const enum decode_status status = decode(&image, &info, data, size, &options);
     CHECK(info.orientation >= 1 && info.orientation <= 8);
     /* The tag is looked for also in what no decoder takes. */

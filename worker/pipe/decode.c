@@ -18,6 +18,7 @@ struct decode_options decode_options_default(void)
         .side_max = 65535,
         .scans_max = 64,                                /* encoders write up to about 12 */
         .memory_bytes_max = (size_t)1024 * 1024 * 1024, /* 100 million pixels, progressive too */
+        .background = {WHITE, WHITE, WHITE},
     };
 }
 
@@ -68,7 +69,7 @@ static enum decode_status finish(struct image *image, const struct decode_info *
     if (image->channels == 4 && options->alpha == DECODE_ALPHA_DROP)
         drop_alpha(image);
     else if (image->channels == 4)
-        image_flatten(image, WHITE);
+        image_flatten(image, options->background);
     CHECK(image->channels == 3);
     if (options->ignore_orientation || image_orient(image, info->orientation)) return DECODE_OK;
     return DECODE_NO_MEMORY;
@@ -78,9 +79,11 @@ enum decode_status decode(struct image *image, struct decode_info *info, const u
                           size_t bytes, const struct decode_options *options)
 {
     static decode_codec *const codecs[DECODE_FORMAT_COUNT] = {
-        [DECODE_FORMAT_JPEG] = decode_jpeg,
-        [DECODE_FORMAT_PNG] = decode_png,
-        [DECODE_FORMAT_WEBP] = decode_webp,
+        [DECODE_FORMAT_JPEG] = decode_jpeg, [DECODE_FORMAT_PNG] = decode_png,
+        [DECODE_FORMAT_WEBP] = decode_webp, [DECODE_FORMAT_GIF] = decode_gif,
+#ifdef VLMQ_AVIF
+        [DECODE_FORMAT_AVIF] = decode_avif,
+#endif
     };
     CHECK(!image->pixels);
     *info = (struct decode_info){.format = decode_sniff(data, bytes), .orientation = 1};

@@ -11,9 +11,12 @@
  *         the data that libjpeg can pass over is counted in info.warnings, not refused.
  *   PNG   every depth and colour type; 16 bits lose their low byte; gamma and ICC are ignored.
  *   WebP  lossy and lossless; animated ones are refused.
- *   Alpha is blended on white (DECODE_ALPHA_WHITE), or dropped, which shows hidden colours, as
- *   CLIP's own preprocessing does (DECODE_ALPHA_DROP).
- * The EXIF orientation is applied unless ignore_orientation is set. */
+ *   GIF   the first frame on the logical screen; see decode_gif.c for what it leaves uncovered.
+ *   AVIF  8, 10 and 12 bits, the first picture of a sequence. Unlike the others, pixels follow the
+ *         libavif of the build: lossy colours may differ by a few levels between its versions.
+ *   Alpha is blended on a background, white by default (DECODE_ALPHA_BLEND), or dropped, which
+ *   shows hidden colours, as CLIP's own preprocessing does (DECODE_ALPHA_DROP).
+ * The EXIF orientation (in AVIF: its own rotation) is applied unless ignore_orientation is set. */
 #ifndef PIPE_DECODE_H
 #define PIPE_DECODE_H
 
@@ -43,9 +46,9 @@ enum decode_format {
     DECODE_FORMAT_JPEG,
     DECODE_FORMAT_PNG,
     DECODE_FORMAT_WEBP,
-    DECODE_FORMAT_GIF, /* from here on recognised only */
-    DECODE_FORMAT_AVIF,
-    DECODE_FORMAT_HEIC,
+    DECODE_FORMAT_GIF,
+    DECODE_FORMAT_AVIF, /* decoded where the build has libavif */
+    DECODE_FORMAT_HEIC, /* from here on recognised only */
     DECODE_FORMAT_JXL,
     DECODE_FORMAT_BMP,
     DECODE_FORMAT_TIFF,
@@ -55,7 +58,7 @@ enum decode_format {
     DECODE_FORMAT_COUNT
 };
 
-enum decode_alpha { DECODE_ALPHA_WHITE = 0, DECODE_ALPHA_DROP };
+enum decode_alpha { DECODE_ALPHA_BLEND = 0, DECODE_ALPHA_DROP };
 
 struct decode_options {
     uint64_t pixels_max;     /* width x height */
@@ -63,6 +66,7 @@ struct decode_options {
     uint32_t scans_max;      /* of a JPEG */
     size_t memory_bytes_max; /* the picture and the decoder's own tables */
     enum decode_alpha alpha;
+    uint8_t background[3]; /* red, green, blue: what alpha is blended on */
     bool ignore_orientation;
 };
 
