@@ -241,6 +241,7 @@ static int fill(struct download_options *options, struct arena *arena,
     if (!rc) rc = columns(options, spec, err);
     if (!rc) rc = numbers(options, spec, err);
     if (!rc) rc = check_numbers(options, spec, err);
+    if (!rc) rc = download_options_picture(options, spec, err);
     if (!rc) rc = choose_agent(options, arena, spec->user_agent, err);
     return rc;
 }
@@ -280,9 +281,11 @@ void download_options_json(const struct download_options *options, struct buf *o
         if (i > LIST_FIRST_EXTRA) buf_byte(out, ',');
         str_json(out, options->column[i], strlen(options->column[i]));
     }
-    buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\",\"quality\":%u}",
+    buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\",\"quality\":%u",
                options->shard_rows, options->image_size, fit_mode_name(options->resize_mode),
                options->quality);
+    download_options_picture_json(options, out);
+    buf_byte(out, '}');
 }
 
 struct list_columns download_columns(const struct download_options *options)

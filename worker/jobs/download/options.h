@@ -6,8 +6,10 @@
 
 #include "common/base/err.h"
 #include "common/base/mem.h"
+#include "proto/schema/jobs/download.pb-c.h"
 #include "worker/jobs/download/limits.h"
 #include "worker/jobs/download/list_row.h"
+#include "worker/pipe/decode.h"
 #include "worker/pipe/fetch.h"
 #include "worker/pipe/fit.h"
 
@@ -28,6 +30,10 @@ struct download_options {
     struct fetch_options fetch; /* agent set, ca_file not */
     uint64_t pixels_max;
     uint32_t decode_threads; /* 0: as many as the worker has processors */
+    /* Of options_picture.c. */
+    enum decode_alpha alpha;
+    uint8_t background[3];
+    bool ignore_orientation;
 };
 
 /* Lets protobuf-c unpack into an arena; failed tells a full arena from bad bytes. */
@@ -42,6 +48,10 @@ CHECKED int download_options_init(struct download_options *options, struct arena
                                   const uint8_t *spec, size_t bytes, struct err *err);
 /* What shapes the output, as JSON: two jobs with different texts cannot share one. */
 void download_options_json(const struct download_options *options, struct buf *out);
+/* The part about pictures and what is written of them, and its fields of that JSON. */
+CHECKED int download_options_picture(struct download_options *options,
+                                     const Vlmq__Jobs__Download *spec, struct err *err);
+void download_options_picture_json(const struct download_options *options, struct buf *out);
 /* The columns to look for in a record; to be completed by list_columns_init. */
 struct list_columns download_columns(const struct download_options *options);
 

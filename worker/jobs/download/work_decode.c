@@ -139,6 +139,9 @@ static void bench_init(struct bench *bench, const struct work *work)
         bench->decode.memory_bytes_max =
             bench->decode.memory_bytes_max * (options->pixels_max / bench->decode.pixels_max + 1);
     bench->decode.pixels_max = options->pixels_max;
+    bench->decode.alpha = options->alpha;
+    memcpy(bench->decode.background, options->background, sizeof bench->decode.background);
+    bench->decode.ignore_orientation = options->ignore_orientation;
     buf_init(&bench->jpeg, 0);
     buf_init(&bench->json, 0);
 }

@@ -1,0 +1,325 @@
+/* picture_test.c - the options of a download about pictures and what is written of them, in whole
+ * jobs over the golden pictures. */
+#include "common/base/fs.h"
+#include "common/base/mem.h"
+#include "tests/support/web_server.h"
+#include "tests/unit/jobs/job_harness.h"
+#include "worker/jobs/download/options.h"
+#include "worker/pipe/decode.h"
+#include "worker/pipe/tar.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#define SCRIPT TESTS_DIR "/support/web_server.py"
+#define IMAGES TESTS_DIR "/golden/images"
+
+extern const struct job_kind job_download;
+
+static struct web_server web;
+
+/* One job's spec, list and, after run, its output. */
+struct trial {
+    struct harness harness;
+    const char *dir;
+    char input[300], output[300];
+    struct buf list, tar, rows;
+    Vlmq__Jobs__Download spec;
+    uint8_t packed[2048];
+};
+
+static int start(void **state)
+{
+    (void)state;
+    web_server_start(&web, SCRIPT, IMAGES, NULL);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    web_server_stop(&web);
+    return 0;
+}
+
+static void trial_init(struct trial *trial, const char *list_name)
+{
+    *trial = (struct trial){.dir = test_dir_new()};
+    harness_init(&trial->harness, &job_download);
+    (void)snprintf(trial->input, sizeof trial->input, "%s/%s", trial->dir, list_name);
+    (void)snprintf(trial->output, sizeof trial->output, "%s/out", trial->dir);
+    buf_init(&trial->list, 0);
+    buf_init(&trial->tar, 0);
+    buf_init(&trial->rows, 0);
+    vlmq__jobs__download__init(&trial->spec);
+    trial->spec.input = trial->input;
+    trial->spec.output = trial->output;
+    trial->spec.resize_mode = VLMQ__JOBS__DOWNLOAD_RESIZE__DOWNLOAD_RESIZE_NO;
+    trial->spec.quality = 100;
+    trial->spec.allow_private = true;
+    trial->spec.no_retries = true;
+}
+
+static void trial_deinit(struct trial *trial)
+{
+    buf_deinit(&trial->list);
+    buf_deinit(&trial->tar);
+    buf_deinit(&trial->rows);
+    harness_deinit(&trial->harness);
+    test_dir_remove(trial->dir);
+}
+
+static char *text(const char *value)
+{
+    return (char *)(uintptr_t)value; /* the fields of a message are not const */
+}
+
+static void add_url(struct trial *trial, const char *name)
+{
+    buf_printf(&trial->list, "http://127.0.0.1:%d/files/%s", web.port, name);
+}
+
+static void read_output(const struct trial *trial, const char *name, struct buf *out)
+{
+    char path[600];
+    struct err err;
+    EXPECT(fs_join(path, sizeof path, trial->output, name));
+    EXPECT_OK(fs_read(out, path, 64 << 20, &err), &err);
+}
+
+static void run(struct trial *trial)
+{
+    struct err err;
+    EXPECT(vlmq__jobs__download__get_packed_size(&trial->spec) <= sizeof trial->packed);
+    const size_t bytes = vlmq__jobs__download__pack(&trial->spec, trial->packed);
+    trial->harness.spec = (struct job_bytes){trial->packed, bytes};
+    EXPECT_OK(fs_put(trial->input, buf_str(&trial->list), trial->list.len, &err), &err);
+    harness_job(&trial->harness, false);
+    read_output(trial, "00000.tar", &trial->tar);
+    read_output(trial, "00000.rows.jsonl", &trial->rows);
+}
+
+/* A job over one golden picture, as it stands in spec. */
+static void run_one(struct trial *trial, const char *name)
+{
+    buf_text(&trial->list, "url\n");
+    add_url(trial, name);
+    buf_byte(&trial->list, '\n');
+    run(trial);
+}
+
+struct tar_bytes {
+    const struct buf *tar;
+    size_t at;
+};
+
+static int read_bytes(void *ctx, void *dst, size_t bytes, size_t *got, struct err *err)
+{
+    struct tar_bytes *from = ctx;
+    (void)err;
+    const size_t left = from->tar->len - from->at;
+    *got = left < bytes ? left : bytes;
+    memcpy(dst, from->tar->data + from->at, *got);
+    from->at += *got;
+    return 0;
+}
+
+/* A member of the shard's tar, whole. */
+static void member(const struct trial *trial, const char *name, struct buf *out)
+{
+    struct tar_bytes from = {.tar = &trial->tar};
+    struct tar_reader reader;
+    struct tar_member found;
+    struct err err;
+    bool more = true;
+    tar_reader_init(&reader, read_bytes, &from);
+    for (;;) {
+        EXPECT_OK(tar_reader_next(&reader, &found, &more, &err), &err);
+        if (!more) fail_msg("no member %s", name);
+        if (strcmp(found.name, name) == 0) break;
+    }
+    EXPECT_OK(tar_reader_all(&reader, out, 1 << 20, &err), &err);
+}
+
+static json_t *sample(const struct trial *trial, const char *key)
+{
+    char name[64];
+    struct buf bytes;
+    buf_init(&bytes, 0);
+    (void)snprintf(name, sizeof name, "%s.json", key);
+    member(trial, name, &bytes);
+    json_t *object = json_loadb(bytes.data, bytes.len, JSON_REJECT_DUPLICATES, NULL);
+    EXPECT(object != NULL);
+    buf_deinit(&bytes);
+    return object;
+}
+
+/* The first line of rows.jsonl, or one further down. */
+static json_t *row(const struct trial *trial, uint32_t number)
+{
+    const char *line = buf_str(&trial->rows);
+    while (number--) {
+        line = strchr(line, '\n');
+        EXPECT(line != NULL);
+        line++;
+    }
+    json_t *object = json_loadb(line, strcspn(line, "\n"), JSON_REJECT_DUPLICATES, NULL);
+    EXPECT(object != NULL);
+    return object;
+}
+
+static const char *field(const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value ? value : "(none)";
+}
+
+static void picture(const struct trial *trial, struct image *image)
+{
+    struct buf bytes;
+    struct decode_info info;
+    const struct decode_options options = decode_options_default();
+    buf_init(&bytes, 0);
+    member(trial, "000000000.jpg", &bytes);
+    EXPECT_EQ(decode(image, &info, (const uint8_t *)bytes.data, bytes.len, &options), DECODE_OK);
+    buf_deinit(&bytes);
+}
+
+/* The colour of a picture's corner, which JPEG may have changed a little. */
+static void expect_corner(const char *name, const char *background, int red, int green, int blue)
+{
+    struct trial trial;
+    struct image image = {0};
+    trial_init(&trial, "list.csv");
+    trial.spec.background = text(background);
+    run_one(&trial, name);
+    picture(&trial, &image);
+    const int want[] = {red, green, blue};
+    for (int c = 0; c < 3; c++) EXPECT(abs(image.pixels[c] - want[c]) <= 6);
+    image_deinit(&image);
+    trial_deinit(&trial);
+}
+
+TEST(picture, is_blended_on_the_background_that_is_asked_for)
+{
+    UNUSED_STATE;
+    /* Its frame stands inside of its canvas: the corner is transparent. */
+    expect_corner("inside_key.gif", "", 255, 255, 255);
+    expect_corner("inside_key.gif", "white", 255, 255, 255);
+    expect_corner("inside_key.gif", "black", 0, 0, 0);
+    expect_corner("inside_key.gif", "#20Ff40", 0x20, 0xFF, 0x40);
+    struct image image = {0};
+    struct decode_info info;
+    struct decode_options options = decode_options_default();
+    struct buf file;
+    struct err err;
+    options.alpha = DECODE_ALPHA_DROP;
+    buf_init(&file, 0);
+    EXPECT_OK(fs_read(&file, IMAGES "/inside_key.gif", 1 << 20, &err), &err);
+    EXPECT_EQ(decode(&image, &info, (uint8_t *)file.data, file.len, &options), DECODE_OK);
+    expect_corner("inside_key.gif", "drop", image.pixels[0], image.pixels[1], image.pixels[2]);
+    image_deinit(&image);
+    buf_deinit(&file);
+}
+
+static void expect_width(bool ignore_orientation, uint32_t width)
+{
+    struct trial trial;
+    struct image image = {0};
+    trial_init(&trial, "list.csv");
+    trial.spec.ignore_orientation = ignore_orientation;
+    run_one(&trial, "exif_6.jpg");
+    picture(&trial, &image);
+    EXPECT_EQ(image.width, width);
+    image_deinit(&image);
+    trial_deinit(&trial);
+}
+
+TEST(picture, may_be_a_gif_or_an_avif)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    trial_init(&trial, "list.txt");
+    add_url(&trial, "animated.gif\n");
+    add_url(&trial, "420.avif\n");
+    run(&trial);
+    json_t *line = row(&trial, 0), *object = sample(&trial, "000000000");
+    EXPECT_TEXT(field(line, "format"), "gif");
+    EXPECT_TEXT(field(line, "status"), "success");
+    EXPECT_EQ(json_integer_value(json_object_get(object, "original_width")), 45);
+    json_decref(line);
+    json_decref(object);
+    line = row(&trial, 1);
+    EXPECT_TEXT(field(line, "format"), "avif");
+#ifdef VLMQ_AVIF
+    EXPECT_TEXT(field(line, "status"), "success");
+#else
+    EXPECT_TEXT(field(line, "status"), "unsupported_format");
+#endif
+    json_decref(line);
+    trial_deinit(&trial);
+}
+
+TEST(picture, is_turned_upright_unless_told_otherwise)
+{
+    UNUSED_STATE;
+    expect_width(false, 12);
+    expect_width(true, 19);
+}
+
+/* The claim of an output by a spec. */
+static void claim(struct trial *trial, struct buf *out)
+{
+    struct download_options options;
+    struct arena arena;
+    struct err err;
+    arena_init(&arena, 1 << 20);
+    const size_t bytes = vlmq__jobs__download__pack(&trial->spec, trial->packed);
+    EXPECT_OK(download_options_init(&options, &arena, trial->packed, bytes, &err), &err);
+    buf_clear(out);
+    download_options_json(&options, out);
+    arena_deinit(&arena);
+}
+
+TEST(picture, has_options_that_are_part_of_the_claim)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    struct buf plain, other;
+    buf_init(&plain, 0);
+    buf_init(&other, 0);
+    trial_init(&trial, "list.csv");
+    claim(&trial, &plain);
+    const Vlmq__Jobs__Download good = trial.spec;
+#define CLAIMS(change)                                         \
+    do {                                                       \
+        change;                                                \
+        claim(&trial, &other);                                 \
+        json_t *object = json_loads(other.data, 0, NULL);      \
+        EXPECT(json_is_object(object));                        \
+        json_decref(object);                                   \
+        EXPECT(strcmp(buf_str(&plain), buf_str(&other)) != 0); \
+        trial.spec = good;                                     \
+    } while (0)
+    CLAIMS(trial.spec.background = text("black"));
+    CLAIMS(trial.spec.background = text("drop"));
+    CLAIMS(trial.spec.ignore_orientation = true);
+#undef CLAIMS
+    trial.spec.background = text("#FFFFFF"); /* as it is by default */
+    claim(&trial, &other);
+    EXPECT_TEXT(buf_str(&plain), buf_str(&other));
+    buf_deinit(&plain);
+    buf_deinit(&other);
+    trial_deinit(&trial);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(picture, is_blended_on_the_background_that_is_asked_for),
+        RUN(picture, may_be_a_gif_or_an_avif),
+        RUN(picture, is_turned_upright_unless_told_otherwise),
+        RUN(picture, has_options_that_are_part_of_the_claim),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

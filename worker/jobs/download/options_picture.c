@@ -1,0 +1,47 @@
+/* options_picture.c - the options that say how pictures are read and what is written about them.
+ *
+ * Those that are as they have always been stay out of the JSON of the claim, so that an output of
+ * an earlier release can be gone on with. */
+#include "common/base/str.h"
+#include "worker/jobs/download/options.h"
+
+#include <string.h>
+
+static int choose_background(struct download_options *options, const char *text, struct err *err)
+{
+    uint8_t *colour = options->background;
+    options->alpha = DECODE_ALPHA_BLEND;
+    if (!strcmp(text, "drop")) options->alpha = DECODE_ALPHA_DROP;
+    if (!text[0] || !strcmp(text, "white") || !strcmp(text, "drop"))
+        memset(colour, 255, sizeof options->background);
+    else if (!strcmp(text, "black"))
+        memset(colour, 0, sizeof options->background);
+    else if (text[0] != '#' || !str_unhex(colour, sizeof options->background, text + 1))
+        return err_set(err, ERR_INVALID,
+                       "--background must be white, black, a colour as #rrggbb, or drop, not "
+                       "\"%.40s\"",
+                       text);
+    return 0;
+}
+
+int download_options_picture(struct download_options *options, const Vlmq__Jobs__Download *spec,
+                             struct err *err)
+{
+    options->ignore_orientation = spec->ignore_orientation;
+    return choose_background(options, spec->background, err);
+}
+
+static bool is_white(const uint8_t colour[3])
+{
+    return colour[0] == 255 && colour[1] == 255 && colour[2] == 255;
+}
+
+void download_options_picture_json(const struct download_options *options, struct buf *out)
+{
+    const uint8_t *colour = options->background;
+    if (options->alpha == DECODE_ALPHA_DROP)
+        buf_text(out, ",\"background\":\"drop\"");
+    else if (!is_white(colour))
+        buf_printf(out, ",\"background\":\"#%02x%02x%02x\"", colour[0], colour[1], colour[2]);
+    if (options->ignore_orientation) buf_text(out, ",\"ignore_orientation\":true");
+}
