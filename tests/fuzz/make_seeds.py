@@ -366,8 +366,9 @@ def downloads():
     shard = message((1, 0), (3, 8), (4, len(header)), (5, len(rows)))
     shard += bytes([6 << 3 | 1]) + digest[7::-1]
     put("download", "spec", b"\0" + DOWNLOAD)
-    numbers = [(number, 1) for number in (9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21)]
-    put("download", "spec_whole", b"\0" + DOWNLOAD + message(*numbers, (20, "agent")))
+    ones = 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21, 41, 42
+    numbers = [(number, 1) for number in ones]
+    put("download", "spec_whole", b"\0" + DOWNLOAD + message(*numbers, (20, "agent"), (40, "#102030")))
     put("download", "spec_columns", b"\0" + DOWNLOAD + message((5, "t"), (6, "t"), (6, "url")))
     put("download", "payload", b"\1" + shard)
     put("download", "payload_sliced", b"\1" + shard + message((7, 1)))
@@ -522,10 +523,18 @@ def replies():
     put("state_reply", "oom", "OOM command not allowed")
 
 
+def exifs():
+    for file in sorted((SEEDS.parents[1] / "golden" / "exif").glob("*.*g")):
+        put("exif", file.name, file.read_bytes())
+        block = file.read_bytes()
+        at = max(block.find(b"II*\0"), block.find(b"MM\0*"))
+        put("exif", file.stem + "_block", block[at : at + 700])
+
+
 def main():
     files = lists, confs, keys, tars, manifests, answers, replies, places, views, downloads
     scripts = broker_scripts, link_scripts, worker_scripts, client_scripts
-    for make in envelopes, specs, *files, *scripts:
+    for make in envelopes, specs, exifs, *files, *scripts:
         make()
 
 

@@ -267,6 +267,25 @@ TEST(picture, is_turned_upright_unless_told_otherwise)
     expect_width(true, 19);
 }
 
+TEST(picture, keeps_its_exif_as_json_unless_told_otherwise)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    trial_init(&trial, "list.csv");
+    run_one(&trial, "exif_6.jpg");
+    json_t *object = sample(&trial, "000000000");
+    EXPECT_TEXT(field(object, "exif"), "{\"Image Orientation\":6}");
+    json_decref(object);
+    trial_deinit(&trial);
+    trial_init(&trial, "list.csv");
+    trial.spec.no_exif = true;
+    run_one(&trial, "exif_6.jpg");
+    object = sample(&trial, "000000000");
+    EXPECT(json_object_get(object, "exif") == NULL);
+    json_decref(object);
+    trial_deinit(&trial);
+}
+
 /* The claim of an output by a spec. */
 static void claim(struct trial *trial, struct buf *out)
 {
@@ -304,6 +323,7 @@ TEST(picture, has_options_that_are_part_of_the_claim)
     CLAIMS(trial.spec.background = text("black"));
     CLAIMS(trial.spec.background = text("drop"));
     CLAIMS(trial.spec.ignore_orientation = true);
+    CLAIMS(trial.spec.no_exif = true);
 #undef CLAIMS
     trial.spec.background = text("#FFFFFF"); /* as it is by default */
     claim(&trial, &other);
@@ -319,6 +339,7 @@ int main(void)
         RUN(picture, is_blended_on_the_background_that_is_asked_for),
         RUN(picture, may_be_a_gif_or_an_avif),
         RUN(picture, is_turned_upright_unless_told_otherwise),
+        RUN(picture, keeps_its_exif_as_json_unless_told_otherwise),
         RUN(picture, has_options_that_are_part_of_the_claim),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -33,7 +33,7 @@ struct download_options {
     /* Of options_picture.c. */
     enum decode_alpha alpha;
     uint8_t background[3];
-    bool ignore_orientation;
+    bool ignore_orientation, no_exif;
 };
 
 /* Lets protobuf-c unpack into an arena; failed tells a full arena from bad bytes. */

@@ -28,6 +28,7 @@ int download_options_picture(struct download_options *options, const Vlmq__Jobs_
                              struct err *err)
 {
     options->ignore_orientation = spec->ignore_orientation;
+    options->no_exif = spec->no_exif;
     return choose_background(options, spec->background, err);
 }
 
@@ -44,4 +45,5 @@ void download_options_picture_json(const struct download_options *options, struc
     else if (!is_white(colour))
         buf_printf(out, ",\"background\":\"#%02x%02x%02x\"", colour[0], colour[1], colour[2]);
     if (options->ignore_orientation) buf_text(out, ",\"ignore_orientation\":true");
+    if (options->no_exif) buf_text(out, ",\"exif\":false");
 }

@@ -63,7 +63,7 @@ void sample_json(const struct sample *sample, struct buf *out)
     add_text(out, "status", "success");
     add_text(out, "error_message", NULL);
     add_sizes(out, sample->outcome);
-    add_text(out, "exif", "{}");
+    if (sample->exif) add_text(out, "exif", sample->exif);
     add_text(out, "sha256", sample->sha256);
     buf_byte(out, '}');
 }

@@ -99,6 +99,7 @@ struct sample {
     const struct list_columns *columns; /* names of the extra fields */
     const struct outcome *outcome;
     const char *key, *content_type, *sha256;
+    const char *exif; /* JSON; NULL: not wanted */
 };
 void sample_json(const struct sample *sample, struct buf *out); /* KEY.json, as img2dataset's */
 void sample_line(const struct sample *sample, struct buf *out); /* a line of rows.jsonl */

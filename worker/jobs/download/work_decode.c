@@ -5,6 +5,7 @@
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/decode.h"
 #include "worker/pipe/encode.h"
+#include "worker/pipe/exif.h"
 #include "worker/pipe/tar.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ struct bench {
     struct list_columns columns;
     struct decode_options decode;
     struct image image, result;
-    struct buf jpeg, json;
+    struct buf jpeg, json, exif;
 };
 
 uint32_t work_key_digits(uint32_t shard_rows)
@@ -78,9 +79,19 @@ static int add_member(struct work_item *item, const char *key, const char *exten
     return tar_writer_add(&writer, name, data, bytes, NULL);
 }
 
-static void pack(struct bench *bench, struct work_item *item, const struct sample *sample)
+static const char *read_exif(struct bench *bench, const struct work_item *item)
+{
+    const struct buf *body = &item->fetch.body;
+    buf_clear(&bench->exif);
+    if (bench->work->options.no_exif) return NULL;
+    exif_json(&bench->exif, (const uint8_t *)buf_str(body), body->len, item->outcome.format);
+    return buf_str(&bench->exif);
+}
+
+static void pack(struct bench *bench, struct work_item *item, struct sample *sample)
 {
     buf_clear(&bench->json);
+    sample->exif = read_exif(bench, item);
     sample_json(sample, &bench->json);
     int rc = add_member(item, sample->key, "jpg", bench->jpeg.data, bench->jpeg.len);
     if (!rc) rc = add_member(item, sample->key, "json", bench->json.data, bench->json.len);
@@ -89,7 +100,7 @@ static void pack(struct bench *bench, struct work_item *item, const struct sampl
         rc = add_member(item, sample->key, "txt", caption ? caption : "",
                         caption ? strlen(caption) : 0);
     }
-    if (rc || buf_failed(&bench->json)) {
+    if (rc || buf_failed(&bench->json) || buf_failed(&bench->exif)) {
         item->outcome.status = STATUS_ENCODE;
         buf_clear(&item->samples);
     }
@@ -102,12 +113,12 @@ static void work_on(struct bench *bench, struct work_item *item)
     struct outcome *outcome = &item->outcome;
     const struct buf *body = &item->fetch.body;
     work_key(key, bench->work->shard->shard, item->index, bench->work->key_digits);
-    const struct sample sample = {.row = &item->row,
-                                  .columns = &bench->columns,
-                                  .outcome = outcome,
-                                  .key = key,
-                                  .content_type = item->fetch.content_type,
-                                  .sha256 = sha256};
+    struct sample sample = {.row = &item->row,
+                            .columns = &bench->columns,
+                            .outcome = outcome,
+                            .key = key,
+                            .content_type = item->fetch.content_type,
+                            .sha256 = sha256};
     if (body->len) hash_sha256_text(sha256, body->data, body->len);
     if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
     if (outcome->status == STATUS_SUCCESS) outcome->status = make_jpeg(bench, item);
@@ -144,6 +155,7 @@ static void bench_init(struct bench *bench, const struct work *work)
     bench->decode.ignore_orientation = options->ignore_orientation;
     buf_init(&bench->jpeg, 0);
     buf_init(&bench->json, 0);
+    buf_init(&bench->exif, 0);
 }
 
 void work_decode(void *arg)
@@ -166,6 +178,7 @@ void work_decode(void *arg)
     }
     buf_deinit(&bench.jpeg);
     buf_deinit(&bench.json);
+    buf_deinit(&bench.exif);
     log_scope_join(NULL);
     if (atomic_fetch_sub(&work->decoders, 1) == 1) chan_close(work->write);
 }
