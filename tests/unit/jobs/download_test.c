@@ -654,6 +654,11 @@ TEST(check, names_the_option_that_is_wrong)
     WRONG(fixture.spec.user_agent = (char *)(uintptr_t) "a\r\nb", "--user-agent");
     WRONG(fixture.spec.background = (char *)(uintptr_t) "grey", "--background must be");
     WRONG(fixture.spec.background = (char *)(uintptr_t) "#12345", "--background must be");
+    WRONG(fixture.spec.compute_hash = 99, "--compute-hash");
+    WRONG((fixture.spec.compute_hash = 3,
+           fixture.spec.verify_hash_column = (char *)(uintptr_t) "sum"),
+          "--verify-hash-column");
+    WRONG(fixture.spec.verify_hash_column = (char *)(uintptr_t) "url", "--verify-hash-column");
 #undef WRONG
     EXPECT_EQ(job_download.check((const uint8_t *)"\xff\xff", 2, &err), ERR_INVALID);
     fixture_deinit(&fixture);

@@ -8,8 +8,10 @@
 #include "worker/pipe/decode.h"
 #include "worker/pipe/tar.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <strings.h>
 
 #define SCRIPT TESTS_DIR "/support/web_server.py"
 #define IMAGES TESTS_DIR "/golden/images"
@@ -286,6 +288,68 @@ TEST(picture, keeps_its_exif_as_json_unless_told_otherwise)
     trial_deinit(&trial);
 }
 
+TEST(picture, has_the_hash_that_is_asked_for)
+{
+    UNUSED_STATE;
+    static const char *const names[] = {"sha256", "md5", "sha512"};
+    struct buf file;
+    struct err err;
+    buf_init(&file, 0);
+    EXPECT_OK(fs_read(&file, IMAGES "/420.jpg", 1 << 20, &err), &err);
+    for (int kind = 0; kind < 4; kind++) {
+        struct trial trial;
+        char want[HASH_TEXT_MAX] = "(none)";
+        trial_init(&trial, "list.csv");
+        trial.spec.compute_hash = (Vlmq__Jobs__DownloadHash)kind;
+        run_one(&trial, "420.jpg");
+        json_t *object = sample(&trial, "000000000"), *line = row(&trial, 0);
+        for (int i = 0; i < 3; i++) {
+            if (i == kind) EXPECT(hash_text(want, (enum hash_kind)i, file.data, file.len));
+            EXPECT_TEXT(field(object, names[i]), i == kind ? want : "(none)");
+            EXPECT_TEXT(field(line, names[i]), i == kind ? want : "(none)");
+        }
+        json_decref(object);
+        json_decref(line);
+        trial_deinit(&trial);
+    }
+    buf_deinit(&file);
+}
+
+TEST(picture, must_have_the_hash_of_the_list)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    struct buf file;
+    struct err err;
+    char hash[HASH_TEXT_MAX];
+    buf_init(&file, 0);
+    EXPECT_OK(fs_read(&file, IMAGES "/420.jpg", 1 << 20, &err), &err);
+    EXPECT(hash_text(hash, HASH_MD5, file.data, file.len));
+    for (char *c = hash; *c; c++) *c = (char)toupper((unsigned char)*c);
+    trial_init(&trial, "list.csv");
+    trial.spec.compute_hash = VLMQ__JOBS__DOWNLOAD_HASH__DOWNLOAD_HASH_MD5;
+    trial.spec.verify_hash_column = text("md5");
+    trial.spec.no_retries = false;
+    trial.spec.retries = 3;
+    buf_text(&trial.list, "md5,url\n");
+    const char *const promised[] = {hash, "900150983cd24fb0d6963f7d28e17f72", ""};
+    for (int i = 0; i < 3; i++) {
+        buf_printf(&trial.list, "%s,", promised[i]);
+        add_url(&trial, "420.jpg\n");
+    }
+    run(&trial);
+    for (uint32_t i = 0; i < 3; i++) {
+        json_t *line = row(&trial, i);
+        EXPECT_TEXT(field(line, "status"), i ? "hash_mismatch" : "success");
+        EXPECT_TEXT(field(line, "class"), i ? "failed_to_download" : "success");
+        EXPECT_TEXT(field(line, "format"), "jpeg");
+        EXPECT_EQ(strcasecmp(field(line, "md5"), hash), 0);
+        json_decref(line);
+    }
+    trial_deinit(&trial);
+    buf_deinit(&file);
+}
+
 /* The claim of an output by a spec. */
 static void claim(struct trial *trial, struct buf *out)
 {
@@ -324,6 +388,9 @@ TEST(picture, has_options_that_are_part_of_the_claim)
     CLAIMS(trial.spec.background = text("drop"));
     CLAIMS(trial.spec.ignore_orientation = true);
     CLAIMS(trial.spec.no_exif = true);
+    CLAIMS(trial.spec.compute_hash = 1);
+    CLAIMS(trial.spec.compute_hash = 3);
+    CLAIMS(trial.spec.verify_hash_column = text("sum"));
 #undef CLAIMS
     trial.spec.background = text("#FFFFFF"); /* as it is by default */
     claim(&trial, &other);
@@ -340,6 +407,8 @@ int main(void)
         RUN(picture, may_be_a_gif_or_an_avif),
         RUN(picture, is_turned_upright_unless_told_otherwise),
         RUN(picture, keeps_its_exif_as_json_unless_told_otherwise),
+        RUN(picture, has_the_hash_that_is_asked_for),
+        RUN(picture, must_have_the_hash_of_the_list),
         RUN(picture, has_options_that_are_part_of_the_claim),
     };
     return cmocka_run_group_tests(tests, start, stop);

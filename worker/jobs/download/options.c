@@ -197,16 +197,21 @@ static int add_column(struct download_options *options, const char *name, const 
     return 0;
 }
 
+static int add_optional(struct download_options *options, const char *name, const char *option,
+                        struct err *err)
+{
+    if (name[0]) return add_column(options, name, option, err);
+    options->column[options->columns_count++] = NULL;
+    return 0;
+}
+
 static int columns(struct download_options *options, const Vlmq__Jobs__Download *spec,
                    struct err *err)
 {
     const char *url = spec->url_column[0] ? spec->url_column : "url";
     int rc = add_column(options, url, "url-column", err);
-    if (rc) return rc;
-    if (spec->caption_column[0])
-        rc = add_column(options, spec->caption_column, "caption-column", err);
-    else
-        options->column[options->columns_count++] = NULL;
+    if (!rc) rc = add_optional(options, spec->caption_column, "caption-column", err);
+    if (!rc) rc = add_optional(options, spec->verify_hash_column, "verify-hash-column", err);
     for (size_t i = 0; i < spec->n_extra_columns && !rc; i++)
         rc = add_column(options, spec->extra_columns[i], "extra-columns", err);
     return rc;

@@ -5,6 +5,7 @@
 #define DOWNLOAD_OPTIONS_H
 
 #include "common/base/err.h"
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/jobs/download/limits.h"
@@ -23,7 +24,7 @@ struct download_options {
     const char *input;  /* a path */
     const char *output; /* as given */
     enum list_format format;
-    const char *column[LIST_WANTED_MAX]; /* URL, caption (NULL: none), then the extra ones */
+    const char *column[LIST_WANTED_MAX]; /* by place (list_row.h); NULL: none */
     uint32_t columns_count;
     uint32_t shard_rows, image_size, quality;
     enum fit_mode resize_mode;
@@ -34,6 +35,8 @@ struct download_options {
     enum decode_alpha alpha;
     uint8_t background[3];
     bool ignore_orientation, no_exif;
+    bool no_hash;
+    enum hash_kind hash; /* of the bytes received */
 };
 
 /* Lets protobuf-c unpack into an arena; failed tells a full arena from bad bytes. */

@@ -64,7 +64,7 @@ void sample_json(const struct sample *sample, struct buf *out)
     add_text(out, "error_message", NULL);
     add_sizes(out, sample->outcome);
     if (sample->exif) add_text(out, "exif", sample->exif);
-    add_text(out, "sha256", sample->sha256);
+    if (sample->hash_name) add_text(out, sample->hash_name, sample->hash);
     buf_byte(out, '}');
 }
 
@@ -83,6 +83,6 @@ void sample_line(const struct sample *sample, struct buf *out)
     add_text(out, "format", outcome->body_bytes ? decode_format_name(outcome->format) : NULL);
     add_sizes(out, outcome);
     add_number(out, "bytes", outcome->body_bytes, outcome->body_bytes > 0);
-    add_text(out, "sha256", sample->sha256[0] ? sample->sha256 : NULL);
+    if (sample->hash_name) add_text(out, sample->hash_name, sample->hash[0] ? sample->hash : NULL);
     buf_text(out, "}\n");
 }

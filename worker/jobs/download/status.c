@@ -6,10 +6,11 @@
 
 #include <stdio.h>
 
-static const char *const own_names[] = {"bad_row", "resize_failed", "encode_failed"};
-static const char *const own_texts[] = {"the row of the list cannot be read",
-                                        "the picture cannot be resized",
-                                        "the result cannot be encoded"};
+static const char *const own_names[] = {"bad_row", "resize_failed", "encode_failed",
+                                        "hash_mismatch"};
+static const char *const own_texts[] = {
+    "the row of the list cannot be read", "the picture cannot be resized",
+    "the result cannot be encoded", "the bytes have another hash than the list says"};
 
 static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_UNKNOWN_FORMAT] = "the bytes are no picture",
@@ -44,7 +45,9 @@ const char *status_name(uint32_t status)
 enum status_class status_class(uint32_t status)
 {
     if (status == STATUS_SUCCESS) return CLASS_SUCCESS;
-    return status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW ? CLASS_DOWNLOAD : CLASS_RESIZE;
+    const bool download =
+        status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW || status == STATUS_HASH;
+    return download ? CLASS_DOWNLOAD : CLASS_RESIZE;
 }
 
 const char *status_class_name(enum status_class class)

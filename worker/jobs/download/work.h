@@ -93,13 +93,15 @@ CHECKED int work_commit(struct work *work, struct job_result *result, struct err
 void work_adopt(struct job_result *result, const struct attempt_manifest *manifest,
                 const char *made);
 
-/* JSON of one row; see sample.c. sha256 is "" where there was no body. */
+/* JSON of one row; see sample.c. */
 struct sample {
     const struct list_row *row;
     const struct list_columns *columns; /* names of the extra fields */
     const struct outcome *outcome;
-    const char *key, *content_type, *sha256;
-    const char *exif; /* JSON; NULL: not wanted */
+    const char *key, *content_type;
+    const char *hash_name; /* its field; NULL: none */
+    const char *hash;      /* "" where there was no body */
+    const char *exif;      /* JSON; NULL: not wanted */
 };
 void sample_json(const struct sample *sample, struct buf *out); /* KEY.json, as img2dataset's */
 void sample_line(const struct sample *sample, struct buf *out); /* a line of rows.jsonl */

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* One thread's own memory, used again for each item. */
 struct bench {
@@ -107,19 +108,33 @@ static void pack(struct bench *bench, struct work_item *item, struct sample *sam
     item->outcome.sample_bytes = (int64_t)item->samples.len;
 }
 
+/* Also compares it with what the list says, if it says so. */
+static void hash_body(struct bench *bench, struct work_item *item, char hash[HASH_TEXT_MAX])
+{
+    const struct buf *body = &item->fetch.body;
+    const bool known = hash_text(hash, bench->work->options.hash, body->data, body->len);
+    if (!bench->columns.wanted[LIST_HASH] || item->outcome.status != STATUS_SUCCESS) return;
+    const char *wanted = list_row_field(&item->row, LIST_HASH);
+    if (known && wanted && strcasecmp(hash, wanted) == 0) return;
+    item->outcome.status = STATUS_HASH;
+    item->outcome.format = decode_sniff((const uint8_t *)body->data, body->len);
+}
+
 static void work_on(struct bench *bench, struct work_item *item)
 {
-    char key[KEY_BYTES], sha256[HASH_SHA256_TEXT] = "";
+    char key[KEY_BYTES], hash[HASH_TEXT_MAX] = "";
     struct outcome *outcome = &item->outcome;
     const struct buf *body = &item->fetch.body;
+    const struct download_options *options = &bench->work->options;
     work_key(key, bench->work->shard->shard, item->index, bench->work->key_digits);
     struct sample sample = {.row = &item->row,
                             .columns = &bench->columns,
                             .outcome = outcome,
                             .key = key,
                             .content_type = item->fetch.content_type,
-                            .sha256 = sha256};
-    if (body->len) hash_sha256_text(sha256, body->data, body->len);
+                            .hash_name = options->no_hash ? NULL : hash_kind_name(options->hash),
+                            .hash = hash};
+    if (body->len && !options->no_hash) hash_body(bench, item, hash);
     if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
     if (outcome->status == STATUS_SUCCESS) outcome->status = make_jpeg(bench, item);
     if (outcome->status == STATUS_SUCCESS) pack(bench, item, &sample);
