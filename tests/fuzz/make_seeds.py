@@ -366,7 +366,7 @@ def downloads():
     shard = message((1, 0), (3, 8), (4, len(header)), (5, len(rows)))
     shard += bytes([6 << 3 | 1]) + digest[7::-1]
     put("download", "spec", b"\0" + DOWNLOAD)
-    ones = 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21, 41, 42, 43
+    ones = 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21, 41, 42, 43, 45
     numbers = [(number, 1) for number in ones]
     texts = (20, "agent"), (40, "#102030"), (44, "h")
     put("download", "spec_whole", b"\0" + DOWNLOAD + message(*numbers, *texts))

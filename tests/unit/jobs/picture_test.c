@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define SCRIPT TESTS_DIR "/support/web_server.py"
-#define IMAGES TESTS_DIR "/golden/images"
+#define SCRIPT    TESTS_DIR "/support/web_server.py"
+#define IMAGES    TESTS_DIR "/golden/images"
+#define PHASH_420 "97b42833e499c7cc" /* of tests/golden/phash.txt */
 
 extern const struct job_kind job_download;
 
@@ -315,6 +316,27 @@ TEST(picture, has_the_hash_that_is_asked_for)
     buf_deinit(&file);
 }
 
+TEST(picture, has_a_perceptual_hash_if_asked_for)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    trial_init(&trial, "list.txt");
+    trial.spec.phash = true;
+    trial.spec.resize_mode = VLMQ__JOBS__DOWNLOAD_RESIZE__DOWNLOAD_RESIZE_CENTER_CROP;
+    trial.spec.image_size = 8; /* the hash is that of the whole picture */
+    add_url(&trial, "420.jpg\n");
+    add_url(&trial, "nothing\n");
+    run(&trial);
+    json_t *object = sample(&trial, "000000000"), *line = row(&trial, 0), *failed = row(&trial, 1);
+    EXPECT_TEXT(field(object, "phash"), PHASH_420);
+    EXPECT_TEXT(field(line, "phash"), PHASH_420);
+    EXPECT(json_is_null(json_object_get(failed, "phash")));
+    json_decref(object);
+    json_decref(line);
+    json_decref(failed);
+    trial_deinit(&trial);
+}
+
 TEST(picture, must_have_the_hash_of_the_list)
 {
     UNUSED_STATE;
@@ -388,6 +410,7 @@ TEST(picture, has_options_that_are_part_of_the_claim)
     CLAIMS(trial.spec.background = text("drop"));
     CLAIMS(trial.spec.ignore_orientation = true);
     CLAIMS(trial.spec.no_exif = true);
+    CLAIMS(trial.spec.phash = true);
     CLAIMS(trial.spec.compute_hash = 1);
     CLAIMS(trial.spec.compute_hash = 3);
     CLAIMS(trial.spec.verify_hash_column = text("sum"));
@@ -408,6 +431,7 @@ int main(void)
         RUN(picture, is_turned_upright_unless_told_otherwise),
         RUN(picture, keeps_its_exif_as_json_unless_told_otherwise),
         RUN(picture, has_the_hash_that_is_asked_for),
+        RUN(picture, has_a_perceptual_hash_if_asked_for),
         RUN(picture, must_have_the_hash_of_the_list),
         RUN(picture, has_options_that_are_part_of_the_claim),
     };

@@ -37,7 +37,8 @@ static const char *const reserved[] = {"url",
                                        "exif",
                                        "sha256",
                                        "md5",
-                                       "sha512"};
+                                       "sha512",
+                                       "phash"};
 
 static void *unpack_alloc(void *ctx, size_t bytes)
 {

@@ -35,7 +35,7 @@ struct download_options {
     enum decode_alpha alpha;
     uint8_t background[3];
     bool ignore_orientation, no_exif;
-    bool no_hash;
+    bool no_hash, phash;
     enum hash_kind hash; /* of the bytes received */
 };
 

@@ -47,6 +47,7 @@ int download_options_picture(struct download_options *options, const Vlmq__Jobs_
 {
     options->ignore_orientation = spec->ignore_orientation;
     options->no_exif = spec->no_exif;
+    options->phash = spec->phash;
     const int rc = choose_background(options, spec->background, err);
     return rc ? rc : choose_hash(options, spec, err);
 }
@@ -75,5 +76,6 @@ void download_options_picture_json(const struct download_options *options, struc
     if (options->no_hash || options->hash != HASH_SHA256)
         buf_printf(out, ",\"compute_hash\":\"%s\"",
                    options->no_hash ? "none" : hash_kind_name(options->hash));
+    if (options->phash) buf_text(out, ",\"phash\":true");
     add_column(out, "verify_hash_column", options->column[LIST_HASH]);
 }

@@ -65,6 +65,7 @@ void sample_json(const struct sample *sample, struct buf *out)
     add_sizes(out, sample->outcome);
     if (sample->exif) add_text(out, "exif", sample->exif);
     if (sample->hash_name) add_text(out, sample->hash_name, sample->hash);
+    if (sample->phash) add_text(out, "phash", sample->phash);
     buf_byte(out, '}');
 }
 
@@ -84,5 +85,6 @@ void sample_line(const struct sample *sample, struct buf *out)
     add_sizes(out, outcome);
     add_number(out, "bytes", outcome->body_bytes, outcome->body_bytes > 0);
     if (sample->hash_name) add_text(out, sample->hash_name, sample->hash[0] ? sample->hash : NULL);
+    if (sample->phash) add_text(out, "phash", sample->phash[0] ? sample->phash : NULL);
     buf_text(out, "}\n");
 }

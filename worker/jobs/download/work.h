@@ -101,6 +101,7 @@ struct sample {
     const char *key, *content_type;
     const char *hash_name; /* its field; NULL: none */
     const char *hash;      /* "" where there was no body */
+    const char *phash;     /* hexadecimal; "": no picture; NULL: not wanted */
     const char *exif;      /* JSON; NULL: not wanted */
 };
 void sample_json(const struct sample *sample, struct buf *out); /* KEY.json, as img2dataset's */

@@ -6,6 +6,7 @@
 #include "worker/pipe/decode.h"
 #include "worker/pipe/encode.h"
 #include "worker/pipe/exif.h"
+#include "worker/pipe/phash.h"
 #include "worker/pipe/tar.h"
 
 #include <stdio.h>
@@ -48,6 +49,16 @@ static uint32_t decode_body(struct bench *bench, struct work_item *item)
     item->outcome.original_height = info.height;
     item->outcome.warnings = info.warnings;
     return status_of_decode(status);
+}
+
+/* Of the whole picture, upright and without alpha, before anything is done to it. */
+static uint32_t look_at(const struct bench *bench, char text[PHASH_TEXT_BYTES])
+{
+    uint64_t hash;
+    if (!bench->work->options.phash) return STATUS_SUCCESS;
+    if (phash(&hash, &bench->image, NULL)) return status_of_decode(DECODE_NO_MEMORY);
+    phash_text(text, hash);
+    return STATUS_SUCCESS;
 }
 
 /* Decoded to resized and encoded; the reason is in the status, not in a sentence. */
@@ -122,7 +133,7 @@ static void hash_body(struct bench *bench, struct work_item *item, char hash[HAS
 
 static void work_on(struct bench *bench, struct work_item *item)
 {
-    char key[KEY_BYTES], hash[HASH_TEXT_MAX] = "";
+    char key[KEY_BYTES], hash[HASH_TEXT_MAX] = "", look[PHASH_TEXT_BYTES] = "";
     struct outcome *outcome = &item->outcome;
     const struct buf *body = &item->fetch.body;
     const struct download_options *options = &bench->work->options;
@@ -133,9 +144,11 @@ static void work_on(struct bench *bench, struct work_item *item)
                             .key = key,
                             .content_type = item->fetch.content_type,
                             .hash_name = options->no_hash ? NULL : hash_kind_name(options->hash),
-                            .hash = hash};
+                            .hash = hash,
+                            .phash = options->phash ? look : NULL};
     if (body->len && !options->no_hash) hash_body(bench, item, hash);
     if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
+    if (outcome->status == STATUS_SUCCESS) outcome->status = look_at(bench, look);
     if (outcome->status == STATUS_SUCCESS) outcome->status = make_jpeg(bench, item);
     if (outcome->status == STATUS_SUCCESS) pack(bench, item, &sample);
     if (outcome->status != STATUS_SUCCESS) outcome->width = outcome->height = 0;
