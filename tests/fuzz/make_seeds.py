@@ -368,7 +368,7 @@ def downloads():
     put("download", "spec", b"\0" + DOWNLOAD)
     ones = 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21, 41, 42, 43, 45
     numbers = [(number, 1) for number in ones]
-    texts = (20, "agent"), (40, "#102030"), (44, "h")
+    texts = (20, "agent"), (40, "#102030"), (44, "h"), (46, "b")
     put("download", "spec_whole", b"\0" + DOWNLOAD + message(*numbers, *texts))
     put("download", "spec_columns", b"\0" + DOWNLOAD + message((5, "t"), (6, "t"), (6, "url")))
     put("download", "payload", b"\1" + shard)
@@ -532,10 +532,21 @@ def exifs():
         put("exif", file.stem + "_block", block[at : at + 700])
 
 
+def boxes():
+    for name, text in (
+        ("one", "[[0.1, 0.2, 0.3, 0.4]]"),
+        ("two", "[[0,0,1,1],[-0.5,0.5,1.5,0.75]]"),
+        ("small", "[[0.5,0.5,0.5001,0.5001]]"),
+        ("pixels", "[[10,10,20,20]]"),
+        ("null", "null"),
+    ):
+        put("boxes", name, b"\x30\x20" + text.encode())
+
+
 def main():
     files = lists, confs, keys, tars, manifests, answers, replies, places, views, downloads
     scripts = broker_scripts, link_scripts, worker_scripts, client_scripts
-    for make in envelopes, specs, exifs, *files, *scripts:
+    for make in envelopes, specs, exifs, boxes, *files, *scripts:
         make()
 
 

@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 #include "tests/support/web_server.h"
 #include "tests/unit/jobs/job_harness.h"
+#include "worker/jobs/download/boxes.h"
 #include "worker/jobs/download/options.h"
 #include "worker/pipe/decode.h"
 #include "worker/pipe/tar.h"
@@ -372,6 +373,109 @@ TEST(picture, must_have_the_hash_of_the_list)
     buf_deinit(&file);
 }
 
+/* The sum of differences between neighbours: less where it is blurred. */
+static int64_t detail(const struct trial *trial, const char *key)
+{
+    struct buf bytes;
+    struct image image = {0};
+    struct decode_info info;
+    const struct decode_options options = decode_options_default();
+    char name[64];
+    int64_t sum = 0;
+    (void)snprintf(name, sizeof name, "%s.jpg", key);
+    buf_init(&bytes, 0);
+    member(trial, name, &bytes);
+    EXPECT_EQ(decode(&image, &info, (const uint8_t *)bytes.data, bytes.len, &options), DECODE_OK);
+    for (uint32_t y = 0; y < image.height; y++)
+        for (uint32_t x = 3; x < image.width * 3; x++)
+            sum += abs(image_row(&image, y)[x] - image_row(&image, y)[x - 3]);
+    image_deinit(&image);
+    buf_deinit(&bytes);
+    return sum;
+}
+
+static void check_boxes(struct trial *trial)
+{
+    static const char *const ends[] = {"success",   "success",   "success",
+                                       "bad_boxes", "bad_boxes", "bad_boxes"};
+    trial->spec.bbox_column = text("faces");
+    run(trial);
+    for (uint32_t i = 0; i < 6; i++) {
+        json_t *line = row(trial, i);
+        EXPECT_TEXT(field(line, "status"), ends[i]);
+        EXPECT_TEXT(field(line, "class"), i < 3 ? "success" : "failed_to_resize");
+        EXPECT(json_object_get(line, "faces") == NULL);
+        json_decref(line);
+    }
+    const int64_t plain = detail(trial, "000000000");
+    EXPECT_EQ(detail(trial, "000000001"), plain);
+    EXPECT(detail(trial, "000000002") < plain / 2);
+    struct buf manifest;
+    buf_init(&manifest, 0);
+    read_output(trial, "manifest.json", &manifest);
+    EXPECT(strstr(buf_str(&manifest), "\"blurred\":1") != NULL);
+    buf_deinit(&manifest);
+}
+
+TEST(picture, is_blurred_where_the_list_says)
+{
+    UNUSED_STATE;
+    static const char *const boxes[] = {
+        "",    "[]", "[[0.0, 0, 1, 1.01], [0.1, 0.1, 0.2, 0.2]]", "[[0,0,1]]", "[[5,5,40,20]]",
+        "none"};
+    struct trial trial;
+    trial_init(&trial, "list.csv");
+    buf_text(&trial.list, "faces,url\n");
+    for (int i = 0; i < 6; i++) {
+        buf_printf(&trial.list, "\"%s\",", boxes[i]);
+        add_url(&trial, "444.jpg\n");
+    }
+    check_boxes(&trial);
+    trial_deinit(&trial);
+    trial_init(&trial, "list.jsonl");
+    static const char *const values[] = {"null",        "[]",  "[[0.0, 0, 1, 1.01]]",
+                                         "[[0,0,1,0]]", "1.5", "\"[[0,0\""};
+    for (int i = 0; i < 6; i++) {
+        buf_printf(&trial.list, "{\"faces\":%s,\"url\":\"", values[i]);
+        add_url(&trial, "444.jpg\"}\n");
+    }
+    check_boxes(&trial);
+    trial_deinit(&trial);
+}
+
+TEST(picture, takes_boxes_for_what_they_are)
+{
+    UNUSED_STATE;
+    static struct blur_box box[BOXES_MAX];
+    uint32_t boxes;
+    struct buf many;
+    EXPECT(boxes_read(box, &boxes, NULL) && !boxes);
+    EXPECT(boxes_read(box, &boxes, " \n") && !boxes);
+    EXPECT(boxes_read(box, &boxes, "null") && !boxes);
+    EXPECT(boxes_read(box, &boxes, "[[-0.5,0.25,1,2]]"));
+    EXPECT_EQ(boxes, 1);
+    EXPECT(box[0].x0 == -0.5 && box[0].y0 == 0.25 && box[0].x1 == 1.0 && box[0].y1 == 2.0);
+    static const char *const wrong[] = {"[0,0,1,1]",
+                                        "[[0,0,1,1,1]]",
+                                        "[[0,0,1,\"1\"]]",
+                                        "[[0,0,1,3]]",
+                                        "[[1,0,0,1]]",
+                                        "[[0,0.5,1,0.5]]",
+                                        "{}",
+                                        "["};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        EXPECT(!boxes_read(box, &boxes, wrong[i]) && !boxes);
+    buf_init(&many, 0);
+    for (int i = 0; i < BOXES_MAX; i++) buf_printf(&many, "%c[0,0,1,1]", i ? ',' : '[');
+    buf_byte(&many, ']');
+    EXPECT(boxes_read(box, &boxes, buf_str(&many)));
+    EXPECT_EQ(boxes, BOXES_MAX);
+    many.data[many.len - 1] = ',';
+    buf_text(&many, "[0,0,1,1]]");
+    EXPECT(!boxes_read(box, &boxes, buf_str(&many)));
+    buf_deinit(&many);
+}
+
 /* The claim of an output by a spec. */
 static void claim(struct trial *trial, struct buf *out)
 {
@@ -411,6 +515,7 @@ TEST(picture, has_options_that_are_part_of_the_claim)
     CLAIMS(trial.spec.ignore_orientation = true);
     CLAIMS(trial.spec.no_exif = true);
     CLAIMS(trial.spec.phash = true);
+    CLAIMS(trial.spec.bbox_column = text("faces"));
     CLAIMS(trial.spec.compute_hash = 1);
     CLAIMS(trial.spec.compute_hash = 3);
     CLAIMS(trial.spec.verify_hash_column = text("sum"));
@@ -433,6 +538,8 @@ int main(void)
         RUN(picture, has_the_hash_that_is_asked_for),
         RUN(picture, has_a_perceptual_hash_if_asked_for),
         RUN(picture, must_have_the_hash_of_the_list),
+        RUN(picture, is_blurred_where_the_list_says),
+        RUN(picture, takes_boxes_for_what_they_are),
         RUN(picture, has_options_that_are_part_of_the_claim),
     };
     return cmocka_run_group_tests(tests, start, stop);

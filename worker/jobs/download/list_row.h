@@ -19,7 +19,8 @@
 #define LIST_URL_COLUMN  0     /* in list_columns.wanted and list_row.field */
 #define LIST_CAPTION     1
 #define LIST_HASH        2 /* what the bytes should hash to */
-#define LIST_FIRST_EXTRA 3
+#define LIST_BOXES       3 /* what to blur, as JSON; see boxes.h */
+#define LIST_FIRST_EXTRA 4
 
 struct list_columns {
     enum list_format format;

@@ -213,6 +213,7 @@ static int columns(struct download_options *options, const Vlmq__Jobs__Download 
     int rc = add_column(options, url, "url-column", err);
     if (!rc) rc = add_optional(options, spec->caption_column, "caption-column", err);
     if (!rc) rc = add_optional(options, spec->verify_hash_column, "verify-hash-column", err);
+    if (!rc) rc = add_optional(options, spec->bbox_column, "bbox-column", err);
     for (size_t i = 0; i < spec->n_extra_columns && !rc; i++)
         rc = add_column(options, spec->extra_columns[i], "extra-columns", err);
     return rc;

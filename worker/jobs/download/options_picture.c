@@ -78,4 +78,5 @@ void download_options_picture_json(const struct download_options *options, struc
                    options->no_hash ? "none" : hash_kind_name(options->hash));
     if (options->phash) buf_text(out, ",\"phash\":true");
     add_column(out, "verify_hash_column", options->column[LIST_HASH]);
+    add_column(out, "bbox_column", options->column[LIST_BOXES]);
 }

@@ -7,10 +7,11 @@
 #include <stdio.h>
 
 static const char *const own_names[] = {"bad_row", "resize_failed", "encode_failed",
-                                        "hash_mismatch"};
+                                        "hash_mismatch", "bad_boxes"};
 static const char *const own_texts[] = {
     "the row of the list cannot be read", "the picture cannot be resized",
-    "the result cannot be encoded", "the bytes have another hash than the list says"};
+    "the result cannot be encoded", "the bytes have another hash than the list says",
+    "the boxes to blur cannot be read"};
 
 static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_UNKNOWN_FORMAT] = "the bytes are no picture",

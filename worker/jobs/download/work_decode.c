@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
+#include "worker/jobs/download/boxes.h"
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/decode.h"
 #include "worker/pipe/encode.h"
@@ -20,6 +21,7 @@ struct bench {
     struct decode_options decode;
     struct image image, result;
     struct buf jpeg, json, exif;
+    struct blur_box box[BOXES_MAX];
 };
 
 uint32_t work_key_digits(uint32_t shard_rows)
@@ -58,6 +60,19 @@ static uint32_t look_at(const struct bench *bench, char text[PHASH_TEXT_BYTES])
     if (!bench->work->options.phash) return STATUS_SUCCESS;
     if (phash(&hash, &bench->image, NULL)) return status_of_decode(DECODE_NO_MEMORY);
     phash_text(text, hash);
+    return STATUS_SUCCESS;
+}
+
+/* The boxes of the row, if there are any. */
+static uint32_t blur(struct bench *bench, struct work_item *item)
+{
+    uint32_t boxes;
+    if (!bench->columns.wanted[LIST_BOXES]) return STATUS_SUCCESS;
+    if (!boxes_read(bench->box, &boxes, list_row_field(&item->row, LIST_BOXES)))
+        return STATUS_BOXES;
+    if (blur_boxes(&bench->image, bench->box, boxes, NULL))
+        return status_of_decode(DECODE_NO_MEMORY);
+    item->outcome.blurred = boxes > 0;
     return STATUS_SUCCESS;
 }
 
@@ -149,6 +164,7 @@ static void work_on(struct bench *bench, struct work_item *item)
     if (body->len && !options->no_hash) hash_body(bench, item, hash);
     if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
     if (outcome->status == STATUS_SUCCESS) outcome->status = look_at(bench, look);
+    if (outcome->status == STATUS_SUCCESS) outcome->status = blur(bench, item);
     if (outcome->status == STATUS_SUCCESS) outcome->status = make_jpeg(bench, item);
     if (outcome->status == STATUS_SUCCESS) pack(bench, item, &sample);
     if (outcome->status != STATUS_SUCCESS) outcome->width = outcome->height = 0;
