@@ -385,7 +385,8 @@ static void run_once(uint32_t transfers, uint32_t threads, bool backwards, struc
     }
     ready(&fixture);
     harness_job(&fixture.harness, backwards);
-    static const char *const names[] = {"00000.tar",        "00001.tar",        "00002.tar",
+    static const char *const names[] = {"00000.idx",        "00001.idx",        "00002.idx",
+                                        "00000.tar",        "00001.tar",        "00002.tar",
                                         "00000.rows.jsonl", "00001.rows.jsonl", "00002.rows.jsonl"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         output_text(&fixture, names[i], out);

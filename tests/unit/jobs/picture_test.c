@@ -476,6 +476,50 @@ TEST(picture, takes_boxes_for_what_they_are)
     buf_deinit(&many);
 }
 
+/* What DALI's own tool writes: extension, offset, bytes and name of each member, a sample a line.
+ */
+TEST(sample, stands_in_the_index_where_a_reader_of_the_tar_finds_it)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    struct buf index, want;
+    struct tar_member found;
+    struct tar_reader reader;
+    struct err err;
+    bool more = true;
+    buf_init(&index, 0);
+    buf_init(&want, 0);
+    trial_init(&trial, "list.csv");
+    trial.spec.caption_column = text("c");
+    buf_text(&trial.list, "c,url\n");
+    static const char *const names[] = {"420.jpg", "rgb.png", "nothing", "gray.gif"};
+    for (int i = 0; i < 4; i++) {
+        buf_printf(&trial.list, "caption %d,", i);
+        add_url(&trial, names[i]);
+        buf_byte(&trial.list, '\n');
+    }
+    run(&trial);
+    read_output(&trial, "00000.idx", &index);
+    struct tar_bytes from = {.tar = &trial.tar};
+    tar_reader_init(&reader, read_bytes, &from);
+    buf_text(&want, "v1.2 3\n");
+    for (int i = 0; i < 9; i++) {
+        EXPECT_OK(tar_reader_next(&reader, &found, &more, &err), &err);
+        EXPECT(more);
+        buf_printf(&want, "%s %lld %lld %s%c", strchr(found.name, '.') + 1, (long long)found.offset,
+                   (long long)found.bytes, found.name, i % 3 == 2 ? '\n' : ' ');
+    }
+    EXPECT_TEXT(buf_str(&index), buf_str(&want));
+    struct buf manifest;
+    buf_init(&manifest, 0);
+    read_output(&trial, "manifest.json", &manifest);
+    EXPECT(strstr(buf_str(&manifest), "\"00000.idx\"") != NULL);
+    buf_deinit(&manifest);
+    buf_deinit(&index);
+    buf_deinit(&want);
+    trial_deinit(&trial);
+}
+
 /* The claim of an output by a spec. */
 static void claim(struct trial *trial, struct buf *out)
 {
@@ -540,6 +584,7 @@ int main(void)
         RUN(picture, must_have_the_hash_of_the_list),
         RUN(picture, is_blurred_where_the_list_says),
         RUN(picture, takes_boxes_for_what_they_are),
+        RUN(sample, stands_in_the_index_where_a_reader_of_the_tar_finds_it),
         RUN(picture, has_options_that_are_part_of_the_claim),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -25,6 +25,7 @@
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/tally.h"
 #include "worker/pipe/reorder.h"
+#include "worker/pipe/tar_index.h"
 
 #include <stdatomic.h>
 
@@ -72,6 +73,7 @@ struct work {
     struct attempt *attempt;
     struct reorder *reorder;
     struct store_file *tar, *rows;
+    struct tar_index index;
     struct tally tally;
     int64_t start_at_ms, told_at_ms;
 };
