@@ -103,7 +103,18 @@ def rows_of(output):
 
 
 def deterministic(output):
-    return digest_tree(output, "*.tar", "*.rows.jsonl")
+    return digest_tree(output, "*.tar", "*.idx", "*.rows.jsonl")
+
+
+def check_index(path, members):
+    """As DALI's wds2idx writes it: a sample in a line, four words for each of its members."""
+    lines = {}
+    for member in members:
+        key, extension = member.name.split(".", 1)
+        words = [extension, str(member.offset_data), str(member.size), member.name]
+        lines[key] = lines.get(key, []) + words
+    expected = [f"v1.2 {len(lines)}"] + [" ".join(words) for words in lines.values()]
+    assert path.read_text() == "\n".join(expected) + "\n"
 
 
 def check_output(output, rows, shard_rows):
@@ -122,6 +133,7 @@ def check_output(output, rows, shard_rows):
     for tar_path in tars:
         with tarfile.open(tar_path) as tar:
             members += [m.name for m in tar.getmembers()]
+            check_index(tar_path.with_suffix(".idx"), tar.getmembers())
     assert members == [f"{key}.{ext}" for key in sorted(good) for ext in ("jpg", "json", "txt")]
     totals = {"count": 0, "successes": 0, "failed_to_download": 0, "failed_to_resize": 0}
     for path in sorted(pathlib.Path(output).glob("*_stats.json")):
@@ -281,6 +293,7 @@ def test_same_job_again_adopts_even_with_an_empty_redis(fleet, folder, web):
     # One shard is missing as if it had never been made: only that one is done again.
     for path in [
         folder / "out" / "00001.tar",
+        folder / "out" / "00001.idx",
         folder / "out" / "00001.rows.jsonl",
         folder / "out" / "00001_stats.json",
         folder / "out" / "_vlmq" / "manifest" / "00001.json",
