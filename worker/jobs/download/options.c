@@ -248,7 +248,7 @@ static int fill(struct download_options *options, struct arena *arena,
     if (!rc) rc = columns(options, spec, err);
     if (!rc) rc = numbers(options, spec, err);
     if (!rc) rc = check_numbers(options, spec, err);
-    if (!rc) rc = download_options_picture(options, spec, err);
+    if (!rc) rc = download_options_sample(options, spec, err);
     if (!rc) rc = choose_agent(options, arena, spec->user_agent, err);
     return rc;
 }
@@ -291,7 +291,7 @@ void download_options_json(const struct download_options *options, struct buf *o
     buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\",\"quality\":%u",
                options->shard_rows, options->image_size, fit_mode_name(options->resize_mode),
                options->quality);
-    download_options_picture_json(options, out);
+    download_options_sample_json(options, out);
     buf_byte(out, '}');
 }
 

@@ -31,7 +31,7 @@ struct download_options {
     struct fetch_options fetch; /* agent set, ca_file not */
     uint64_t pixels_max;
     uint32_t decode_threads; /* 0: as many as the worker has processors */
-    /* Of options_picture.c. */
+    /* Of options_sample.c. */
     enum decode_alpha alpha;
     uint8_t background[3];
     bool ignore_orientation, no_exif;
@@ -52,9 +52,9 @@ CHECKED int download_options_init(struct download_options *options, struct arena
 /* What shapes the output, as JSON: two jobs with different texts cannot share one. */
 void download_options_json(const struct download_options *options, struct buf *out);
 /* The part about pictures and what is written of them, and its fields of that JSON. */
-CHECKED int download_options_picture(struct download_options *options,
-                                     const Vlmq__Jobs__Download *spec, struct err *err);
-void download_options_picture_json(const struct download_options *options, struct buf *out);
+CHECKED int download_options_sample(struct download_options *options,
+                                    const Vlmq__Jobs__Download *spec, struct err *err);
+void download_options_sample_json(const struct download_options *options, struct buf *out);
 /* The columns to look for in a record; to be completed by list_columns_init. */
 struct list_columns download_columns(const struct download_options *options);
 

@@ -1,4 +1,4 @@
-/* picture_test.c - the options of a download about pictures and what is written of them, in whole
+/* sample_test.c - the options of a download about pictures and what is written of them, in whole
  * jobs over the golden pictures. */
 #include "common/base/fs.h"
 #include "common/base/mem.h"
@@ -204,7 +204,7 @@ static void expect_corner(const char *name, const char *background, int red, int
     trial_deinit(&trial);
 }
 
-TEST(picture, is_blended_on_the_background_that_is_asked_for)
+TEST(sample, is_blended_on_the_background_that_is_asked_for)
 {
     UNUSED_STATE;
     /* Its frame stands inside of its canvas: the corner is transparent. */
@@ -239,7 +239,7 @@ static void expect_width(bool ignore_orientation, uint32_t width)
     trial_deinit(&trial);
 }
 
-TEST(picture, may_be_a_gif_or_an_avif)
+TEST(sample, may_be_a_gif_or_an_avif)
 {
     UNUSED_STATE;
     struct trial trial;
@@ -264,14 +264,14 @@ TEST(picture, may_be_a_gif_or_an_avif)
     trial_deinit(&trial);
 }
 
-TEST(picture, is_turned_upright_unless_told_otherwise)
+TEST(sample, is_turned_upright_unless_told_otherwise)
 {
     UNUSED_STATE;
     expect_width(false, 12);
     expect_width(true, 19);
 }
 
-TEST(picture, keeps_its_exif_as_json_unless_told_otherwise)
+TEST(sample, keeps_its_exif_as_json_unless_told_otherwise)
 {
     UNUSED_STATE;
     struct trial trial;
@@ -290,7 +290,7 @@ TEST(picture, keeps_its_exif_as_json_unless_told_otherwise)
     trial_deinit(&trial);
 }
 
-TEST(picture, has_the_hash_that_is_asked_for)
+TEST(sample, has_the_hash_that_is_asked_for)
 {
     UNUSED_STATE;
     static const char *const names[] = {"sha256", "md5", "sha512"};
@@ -317,7 +317,7 @@ TEST(picture, has_the_hash_that_is_asked_for)
     buf_deinit(&file);
 }
 
-TEST(picture, has_a_perceptual_hash_if_asked_for)
+TEST(sample, has_a_perceptual_hash_if_asked_for)
 {
     UNUSED_STATE;
     struct trial trial;
@@ -338,7 +338,7 @@ TEST(picture, has_a_perceptual_hash_if_asked_for)
     trial_deinit(&trial);
 }
 
-TEST(picture, must_have_the_hash_of_the_list)
+TEST(sample, must_have_the_hash_of_the_list)
 {
     UNUSED_STATE;
     struct trial trial;
@@ -417,7 +417,7 @@ static void check_boxes(struct trial *trial)
     buf_deinit(&manifest);
 }
 
-TEST(picture, is_blurred_where_the_list_says)
+TEST(sample, is_blurred_where_the_list_says)
 {
     UNUSED_STATE;
     static const char *const boxes[] = {
@@ -443,7 +443,7 @@ TEST(picture, is_blurred_where_the_list_says)
     trial_deinit(&trial);
 }
 
-TEST(picture, takes_boxes_for_what_they_are)
+TEST(sample, takes_boxes_for_what_they_are)
 {
     UNUSED_STATE;
     static struct blur_box box[BOXES_MAX];
@@ -534,7 +534,7 @@ static void claim(struct trial *trial, struct buf *out)
     arena_deinit(&arena);
 }
 
-TEST(picture, has_options_that_are_part_of_the_claim)
+TEST(sample, has_options_that_are_part_of_the_claim)
 {
     UNUSED_STATE;
     struct trial trial;
@@ -575,17 +575,17 @@ TEST(picture, has_options_that_are_part_of_the_claim)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(picture, is_blended_on_the_background_that_is_asked_for),
-        RUN(picture, may_be_a_gif_or_an_avif),
-        RUN(picture, is_turned_upright_unless_told_otherwise),
-        RUN(picture, keeps_its_exif_as_json_unless_told_otherwise),
-        RUN(picture, has_the_hash_that_is_asked_for),
-        RUN(picture, has_a_perceptual_hash_if_asked_for),
-        RUN(picture, must_have_the_hash_of_the_list),
-        RUN(picture, is_blurred_where_the_list_says),
-        RUN(picture, takes_boxes_for_what_they_are),
+        RUN(sample, is_blended_on_the_background_that_is_asked_for),
+        RUN(sample, may_be_a_gif_or_an_avif),
+        RUN(sample, is_turned_upright_unless_told_otherwise),
+        RUN(sample, keeps_its_exif_as_json_unless_told_otherwise),
+        RUN(sample, has_the_hash_that_is_asked_for),
+        RUN(sample, has_a_perceptual_hash_if_asked_for),
+        RUN(sample, must_have_the_hash_of_the_list),
+        RUN(sample, is_blurred_where_the_list_says),
+        RUN(sample, takes_boxes_for_what_they_are),
         RUN(sample, stands_in_the_index_where_a_reader_of_the_tar_finds_it),
-        RUN(picture, has_options_that_are_part_of_the_claim),
+        RUN(sample, has_options_that_are_part_of_the_claim),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

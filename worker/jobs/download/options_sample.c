@@ -1,4 +1,4 @@
-/* options_picture.c - the options that say how pictures are read and what is written about them.
+/* options_sample.c - the options that say how pictures are read and what is written about them.
  *
  * Those that are as they have always been stay out of the JSON of the claim, so that an output of
  * an earlier release can be gone on with. */
@@ -42,8 +42,8 @@ static int choose_hash(struct download_options *options, const Vlmq__Jobs__Downl
     return 0;
 }
 
-int download_options_picture(struct download_options *options, const Vlmq__Jobs__Download *spec,
-                             struct err *err)
+int download_options_sample(struct download_options *options, const Vlmq__Jobs__Download *spec,
+                            struct err *err)
 {
     options->ignore_orientation = spec->ignore_orientation;
     options->no_exif = spec->no_exif;
@@ -64,7 +64,7 @@ static void add_column(struct buf *out, const char *option, const char *name)
     str_json(out, name, strlen(name));
 }
 
-void download_options_picture_json(const struct download_options *options, struct buf *out)
+void download_options_sample_json(const struct download_options *options, struct buf *out)
 {
     const uint8_t *colour = options->background;
     if (options->alpha == DECODE_ALPHA_DROP)
