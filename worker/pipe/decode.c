@@ -160,3 +160,12 @@ const char *decode_format_name(enum decode_format format)
     };
     return (uint32_t)format < DECODE_FORMAT_COUNT ? names[format] : "unknown";
 }
+
+const char *decode_format_extension(enum decode_format format)
+{
+    if (format == DECODE_FORMAT_JPEG) return "jpg";
+    if (format == DECODE_FORMAT_UNKNOWN || format == DECODE_FORMAT_HTML ||
+        (uint32_t)format >= DECODE_FORMAT_COUNT)
+        return NULL;
+    return decode_format_name(format);
+}

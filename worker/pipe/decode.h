@@ -98,5 +98,7 @@ enum decode_status decode(struct image *image, struct decode_info *info, const u
 enum decode_format decode_sniff(const uint8_t *data, size_t bytes);
 const char *decode_status_name(enum decode_status status); /* "ok", "truncated", … */
 const char *decode_format_name(enum decode_format format); /* "jpeg", "unknown", … */
+/* "jpg", "png", …; NULL for what is no picture. */
+const char *decode_format_extension(enum decode_format format);
 
 #endif
