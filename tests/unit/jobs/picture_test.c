@@ -70,6 +70,19 @@ static void put_jpeg(const char *name, uint32_t width, uint32_t height)
     buf_deinit(&jpeg);
 }
 
+static void put_wide_png(const char *name, uint32_t width)
+{
+    struct image image;
+    struct buf png;
+    struct err err;
+    buf_init(&png, 0);
+    EXPECT(image_init(&image, width, 1, 3));
+    EXPECT_OK(encode_png(&png, &image, 9, &err), &err);
+    put_file(name, png.data, png.len);
+    image_deinit(&image);
+    buf_deinit(&png);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -82,6 +95,7 @@ static int start(void **state)
     }
     put_jpeg("large.jpg", 300, 200);
     put_jpeg("long.jpg", 240, 30);
+    put_wide_png("wide.png", 16384);
     put_file("page.html", "<!doctype html><html><p>not here</p></html>", 43);
     put_file("still.gif", "GIF89a\1\0\1\0\0\0\0;", 14);
     web_server_start(&web, SCRIPT, files, NULL);
@@ -471,6 +485,20 @@ TEST(rows, of_unwanted_sizes_end_in_their_own_status)
     fixture_deinit(&fixture);
 }
 
+TEST(rows, that_the_format_cannot_hold_are_not_encoded)
+{
+    UNUSED_STATE;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    fixture.spec.resize_mode = VLMQ__JOBS__DOWNLOAD_RESIZE__DOWNLOAD_RESIZE_NO;
+    fixture.spec.encode_format = VLMQ__JOBS__DOWNLOAD_ENCODE__DOWNLOAD_ENCODE_WEBP;
+    RUN_OVER(&fixture, "wide.png", "rgb.png");
+    expect_status(&fixture, 0, "encode_failed"); /* a WebP's side has at most 16383 */
+    expect_status(&fixture, 1, "success");
+    expect_names(&fixture, "000001.webp 000001.json ");
+    fixture_deinit(&fixture);
+}
+
 /* Another setting over the same output is refused, whichever it is. */
 TEST(output, belongs_to_one_way_of_making_pictures)
 {
@@ -500,6 +528,13 @@ TEST(output, belongs_to_one_way_of_making_pictures)
     OTHER(fixture.spec.max_image_area = 1000000);
     OTHER(fixture.spec.max_aspect_ratio = 2.5);
 #undef OTHER
+    char *extra[] = {(char *)(uintptr_t) "reduced"}; /* a field that samples have */
+    fixture.spec = first;
+    fixture.spec.extra_columns = extra;
+    fixture.spec.n_extra_columns = 1;
+    pack_spec(&fixture);
+    EXPECT_EQ(harness_run(&fixture.harness, JOB_PLAN, NULL), ERR_INVALID);
+    EXPECT(strstr(fixture.harness.err.msg, "--extra-columns") != NULL);
     fixture.spec = first;
     fixture.spec.quality = 95; /* the default, said aloud */
     pack_spec(&fixture);
@@ -587,6 +622,7 @@ int main(void)
         RUN(samples, say_how_far_a_fast_decode_reduced_them),
         RUN(samples, are_upright_after_a_fast_decode),
         RUN(rows, of_unwanted_sizes_end_in_their_own_status),
+        RUN(rows, that_the_format_cannot_hold_are_not_encoded),
         RUN(output, belongs_to_one_way_of_making_pictures),
         RUN(options, about_pictures_have_their_defaults_and_their_names),
         RUN(options, about_pictures_are_refused_by_name),

@@ -26,14 +26,14 @@ static bool parse(struct parity_case *parsed, const char *line)
                parsed->kind, mode, filter, &parsed->side, parsed->how, &parsed->width,
                &parsed->height, parsed->want) != 10)
         return false;
-    int found = 0;
-    for (int i = 0; i < FIT_MODES_COUNT; i++)
-        if (!strcmp(mode, fit_mode_name((enum fit_mode)i)))
-            parsed->mode = (enum fit_mode)i, found++;
-    for (int i = 0; i < RESIZE_FILTERS_COUNT; i++)
-        if (!strcmp(filter, resize_filter_name((enum resize_filter)i)))
-            parsed->filter = (enum resize_filter)i, found++;
-    return found == 2;
+    parsed->mode = FIT_ADAPTIVE;
+    while (parsed->mode < FIT_MODES_COUNT && strcmp(mode, fit_mode_name(parsed->mode)) != 0)
+        parsed->mode++;
+    parsed->filter = RESIZE_BICUBIC;
+    while (parsed->filter < RESIZE_FILTERS_COUNT &&
+           strcmp(filter, resize_filter_name(parsed->filter)) != 0)
+        parsed->filter++;
+    return parsed->mode < FIT_MODES_COUNT && parsed->filter < RESIZE_FILTERS_COUNT;
 }
 
 static uint32_t reduction(const void *ctx, uint32_t width, uint32_t height)
