@@ -398,6 +398,30 @@ TEST(samples, keep_the_bytes_of_what_needs_no_change)
     fixture_deinit(&fixture);
 }
 
+TEST(samples, with_a_crop_or_bars_alone_are_encoded)
+{
+    UNUSED_STATE;
+    static const struct {
+        Vlmq__Jobs__DownloadResize mode;
+        uint32_t side;
+        const char *counter;
+    } rows[] = {{VLMQ__JOBS__DOWNLOAD_RESIZE__DOWNLOAD_RESIZE_BORDER, 45, "fit.padded"},
+                {VLMQ__JOBS__DOWNLOAD_RESIZE__DOWNLOAD_RESIZE_CENTER_CROP, 31, "fit.cropped"}};
+    for (int i = 0; i < 2; i++) {
+        struct fixture fixture;
+        fixture_init(&fixture);
+        fixture.spec.skip_reencode = true;
+        fixture.spec.resize_mode = rows[i].mode;
+        fixture.spec.image_size = rows[i].side;
+        RUN_OVER(&fixture, "420.jpg");
+        expect_size(&fixture, 0, rows[i].side, rows[i].side);
+        EXPECT_EQ(counter(&fixture, "fit.resized"), 0);
+        EXPECT_EQ(counter(&fixture, rows[i].counter), 1);
+        EXPECT_EQ(counter(&fixture, "encode.kept"), 0);
+        fixture_deinit(&fixture);
+    }
+}
+
 TEST(samples, are_what_came_without_any_encoding)
 {
     UNUSED_STATE;
@@ -618,6 +642,7 @@ int main(void)
         RUN(samples, without_loss_have_the_pixels_of_filter_and_mode),
         RUN(samples, stay_small_when_only_larger_ones_are_resized),
         RUN(samples, keep_the_bytes_of_what_needs_no_change),
+        RUN(samples, with_a_crop_or_bars_alone_are_encoded),
         RUN(samples, are_what_came_without_any_encoding),
         RUN(samples, say_how_far_a_fast_decode_reduced_them),
         RUN(samples, are_upright_after_a_fast_decode),
