@@ -13,6 +13,7 @@ import io
 import json
 import pathlib
 import re
+import struct
 import tarfile
 
 SEEDS = pathlib.Path(__file__).parent / "seeds"
@@ -371,6 +372,9 @@ def downloads():
     texts = (20, "agent"), (40, "#102030"), (44, "h"), (46, "b")
     put("download", "spec_whole", b"\0" + DOWNLOAD + message(*numbers, *texts))
     put("download", "spec_columns", b"\0" + DOWNLOAD + message((5, "t"), (6, "t"), (6, "url")))
+    pictures = message((30, 3), (31, 1), (32, 1), (33, 1), (34, 1), (36, 0), (37, 9), (38, 1 << 40))
+    pictures += varint(39 << 3 | 1) + struct.pack("<d", 2.5)
+    put("download", "spec_pictures", b"\0" + DOWNLOAD + pictures)
     put("download", "payload", b"\1" + shard)
     put("download", "payload_sliced", b"\1" + shard + message((7, 1)))
     put("download", "payload_far", b"\1" + message((3, 8), (4, 1 << 63), (5, 1 << 63)))

@@ -3,9 +3,10 @@
 
 Needs numpy and Pillow >= 13 (older ones choose the order of the passes otherwise):
     python3 tests/golden/make_resize.py
-FILTER is bicubic, lanczos, bilinear, box or nearest. The pictures are a formula over the byte's index, which tests/unit/pipe/resize_test.c repeats, so
-none of them is stored. Each line: width height channels kind out_width out_height SHA-256 of
-the result's bytes. Kind 0 is noise; kind 1 is noise of 0 and 255 only, which overshoots most.
+FILTER is bicubic, lanczos, bilinear, box or nearest. The pictures are a formula over the byte's
+index, which tests/unit/pipe/resize_test.c repeats, so none of them is stored. Each line: width
+height channels kind out_width out_height SHA-256 of the result's bytes. Kind 0 is noise; kind 1
+is noise of 0 and 255 only, which overshoots most.
 """
 
 import hashlib

@@ -237,7 +237,8 @@ def test_resize_modes(fleet, folder, web):
     fleet.start()
     rows = [(f"{web.base}/files/{name}", "x") for name in web.names]
     write_csv(folder / "list.csv", rows)
-    for mode in ("no", "border", "keep_ratio", "center_crop", "adaptive"):
+    modes = ("no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "adaptive")
+    for mode in modes:
         out = folder / mode
         fleet.vlmq(
             "run",
@@ -264,8 +265,31 @@ def test_resize_modes(fleet, folder, web):
                 assert (width, height) == original
             elif mode == "keep_ratio":
                 assert min(width, height) == 64
+            elif mode == "keep_ratio_largest":
+                assert max(width, height) == 64
             else:
                 assert (width, height) == (64, 64)
+
+
+def test_pictures_are_made_as_the_options_say(fleet, folder, web):
+    fleet.start()
+    rows = [(f"{web.base}/files/{name}", "x") for name in web.names]
+    write_csv(folder / "list.csv", rows)
+    common = ["run", "download", folder / "list.csv", "--allow-private", "--output"]
+    sizes = ["--image-size", 32, "--resize-mode", "keep-ratio-largest", "--filter", "area"]
+    webp = ["--encode-format", "webp", "--lossless", "--fast", "--min-image-size", 210]
+    fleet.vlmq(*common, folder / "webp", *sizes, *webp, "--max-aspect-ratio", 2.4)
+    written = rows_of(folder / "webp")
+    assert {row["status"] for row in written} == {"success", "too_small", "too_large_aspect"}
+    with tarfile.open(folder / "webp" / "00000.tar") as tar:
+        pictures = {m.name: tar.extractfile(m).read() for m in tar if m.name.endswith(".webp")}
+    assert len(pictures) == sum(row["status"] == "success" for row in written)
+    assert all(max(Image.open(io.BytesIO(data)).size) == 32 for data in pictures.values())
+    fleet.vlmq(*common, folder / "raw", "--no-reencode")
+    with tarfile.open(folder / "raw" / "00000.tar") as tar:
+        raw = {m.name: tar.extractfile(m).read() for m in tar if not m.name.endswith(".json")}
+    assert sorted(raw.values()) == sorted((PICTURES / name).read_bytes() for name in web.names)
+    assert {pathlib.Path(name).suffix for name in raw} == {".jpg", ".png", ".webp"}
 
 
 def test_same_job_again_adopts_even_with_an_empty_redis(fleet, folder, web):

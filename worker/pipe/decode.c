@@ -30,6 +30,19 @@ void decode_message(struct decode_info *info, const char *fmt, ...)
     va_end(args);
 }
 
+static enum decode_status check_wanted(uint32_t width, uint32_t height,
+                                       const struct decode_options *options)
+{
+    const uint32_t shorter = width < height ? width : height;
+    const uint32_t longer = width < height ? height : width;
+    if (shorter < options->side_min) return DECODE_TOO_SMALL;
+    if (options->area_max > 0 && (uint64_t)width * height > options->area_max)
+        return DECODE_TOO_LARGE_AREA;
+    if (options->aspect_max > 0 && longer > options->aspect_max * shorter)
+        return DECODE_TOO_LARGE_ASPECT;
+    return DECODE_OK;
+}
+
 enum decode_status decode_admit(struct decode_info *info, uint32_t width, uint32_t height,
                                 uint64_t need_per_pixel, const struct decode_options *options)
 {
@@ -45,6 +58,8 @@ enum decode_status decode_admit(struct decode_info *info, uint32_t width, uint32
         status = DECODE_TOO_MANY_PIXELS;
     else if (pixels > options->memory_bytes_max / need_per_pixel)
         status = DECODE_NO_MEMORY;
+    else
+        status = check_wanted(width, height, options);
     if (status) decode_message(info, "%u x %u pixels", width, height);
     return status;
 }
@@ -86,7 +101,8 @@ enum decode_status decode(struct image *image, struct decode_info *info, const u
 #endif
     };
     CHECK(!image->pixels);
-    *info = (struct decode_info){.format = decode_sniff(data, bytes), .orientation = 1};
+    *info =
+        (struct decode_info){.format = decode_sniff(data, bytes), .orientation = 1, .reduced = 1};
     if (info->format == DECODE_FORMAT_UNKNOWN || info->format == DECODE_FORMAT_HTML) {
         decode_message(info, bytes ? "no picture format" : "empty");
         return DECODE_UNKNOWN_FORMAT;
@@ -127,6 +143,12 @@ const char *decode_status_name(enum decode_status status)
         return "too_many_scans";
     case DECODE_NO_MEMORY:
         return "no_memory";
+    case DECODE_TOO_SMALL:
+        return "too_small";
+    case DECODE_TOO_LARGE_AREA:
+        return "too_large_area";
+    case DECODE_TOO_LARGE_ASPECT:
+        return "too_large_aspect";
     case DECODE_STATUS_COUNT:
         break;
     }
@@ -140,4 +162,13 @@ const char *decode_format_name(enum decode_format format)
         "jxl",     "bmp",  "tiff", "ico",  "svg", "html",
     };
     return (uint32_t)format < DECODE_FORMAT_COUNT ? names[format] : "unknown";
+}
+
+const char *decode_format_extension(enum decode_format format)
+{
+    if (format == DECODE_FORMAT_JPEG) return "jpg";
+    if (format == DECODE_FORMAT_UNKNOWN || format == DECODE_FORMAT_HTML ||
+        (uint32_t)format >= DECODE_FORMAT_COUNT)
+        return NULL;
+    return decode_format_name(format);
 }

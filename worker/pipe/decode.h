@@ -38,6 +38,9 @@ enum decode_status {
     DECODE_ZERO_SIZE,
     DECODE_TOO_MANY_SCANS, /* a progressive JPEG made to burn time */
     DECODE_NO_MEMORY,      /* out of memory, or above memory_bytes_max */
+    DECODE_TOO_SMALL,      /* a side is below side_min */
+    DECODE_TOO_LARGE_AREA,
+    DECODE_TOO_LARGE_ASPECT,
     DECODE_STATUS_COUNT
 };
 
@@ -68,6 +71,14 @@ struct decode_options {
     enum decode_alpha alpha;
     uint8_t background[3]; /* red, green, blue: what alpha is blended on */
     bool ignore_orientation;
+    /* What a caller does not want though it could be decoded; told from the header alone. */
+    uint32_t side_min; /* of the shorter side */
+    uint64_t area_max; /* width x height; 0: any */
+    double aspect_max; /* longer / shorter; 0: any */
+    /* By how much a JPEG may be reduced while it is decoded (1, 2, 4 or 8), given its size in the
+     * file; NULL: it is decoded whole. Faster, and not the same pixels: Pillow's Image.draft. */
+    uint32_t (*reduction)(const void *ctx, uint32_t width, uint32_t height);
+    const void *reduction_ctx;
 };
 
 #define DECODE_MESSAGE_BYTES 120
@@ -77,6 +88,7 @@ struct decode_info {
     uint32_t width, height; /* as the file says, before orientation; 0: not known */
     uint32_t orientation;   /* 1 to 8; 1 when the file says none */
     uint32_t warnings;      /* damage that the decoder passed over */
+    uint32_t reduced;       /* 1, or 2, 4, 8: sides are width / reduced, rounded up */
     bool has_alpha;
     char message[DECODE_MESSAGE_BYTES]; /* "" or a short reason, for a person */
 };
@@ -90,5 +102,7 @@ enum decode_status decode(struct image *image, struct decode_info *info, const u
 enum decode_format decode_sniff(const uint8_t *data, size_t bytes);
 const char *decode_status_name(enum decode_status status); /* "ok", "truncated", … */
 const char *decode_format_name(enum decode_format format); /* "jpeg", "unknown", … */
+/* "jpg", "png", …; NULL for what is no picture. */
+const char *decode_format_extension(enum decode_format format);
 
 #endif

@@ -423,8 +423,10 @@ static void nearest_places(uint32_t *place, uint32_t outputs, uint32_t inputs)
 {
     const double scale = (double)inputs / outputs;
     double at = scale * 0.5;
-    for (uint32_t i = 0; i < outputs; i++, at += scale)
+    for (uint32_t i = 0; i < outputs; i++) {
         place[i] = at < (double)inputs ? (uint32_t)at : inputs - 1;
+        at += scale;
+    }
 }
 
 static bool resize_nearest(struct image *dst, const struct image *src, uint32_t width,

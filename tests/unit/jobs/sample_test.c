@@ -443,6 +443,36 @@ TEST(sample, is_blurred_where_the_list_says)
     trial_deinit(&trial);
 }
 
+TEST(sample, is_never_kept_as_it_came_when_something_is_to_be_hidden)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    struct download_options options;
+    struct arena arena;
+    struct err err;
+    trial_init(&trial, "list.csv");
+    trial.spec.quality = 0;
+    trial.spec.skip_reencode = true;
+    trial.spec.bbox_column = text("faces");
+    buf_text(&trial.list, "faces,url\n");
+    static const char *const boxes[] = {"[]", "[[0,0,1,1]]"};
+    for (int i = 0; i < 2; i++) {
+        buf_printf(&trial.list, "\"%s\",", boxes[i]);
+        add_url(&trial, "444.jpg\n");
+    }
+    run(&trial);
+    EXPECT(detail(&trial, "000000001") < detail(&trial, "000000000") / 2);
+    trial.spec.skip_reencode = false;
+    trial.spec.resize_mode = 0;
+    trial.spec.no_reencode = true;
+    arena_init(&arena, 1 << 20);
+    const size_t bytes = vlmq__jobs__download__pack(&trial.spec, trial.packed);
+    EXPECT_EQ(download_options_init(&options, &arena, trial.packed, bytes, &err), ERR_INVALID);
+    EXPECT(strstr(err.msg, "--bbox-column") != NULL);
+    arena_deinit(&arena);
+    trial_deinit(&trial);
+}
+
 TEST(sample, takes_boxes_for_what_they_are)
 {
     UNUSED_STATE;
@@ -583,6 +613,7 @@ int main(void)
         RUN(sample, has_a_perceptual_hash_if_asked_for),
         RUN(sample, must_have_the_hash_of_the_list),
         RUN(sample, is_blurred_where_the_list_says),
+        RUN(sample, is_never_kept_as_it_came_when_something_is_to_be_hidden),
         RUN(sample, takes_boxes_for_what_they_are),
         RUN(sample, stands_in_the_index_where_a_reader_of_the_tar_finds_it),
         RUN(sample, has_options_that_are_part_of_the_claim),

@@ -392,6 +392,65 @@ TEST(decode, checks_a_png_header_before_anything_is_allocated)
     buf_deinit(&file);
 }
 
+TEST(decode, tells_from_the_header_what_is_not_wanted)
+{
+    UNUSED_STATE;
+    static const char *const names[] = {"420.jpg", "rgb.png", "lossy.webp"}; /* 45 x 31 */
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct buf file;
+        struct decode_info info;
+        struct decode_options options = decode_options_default();
+        load(&file, names[i]);
+        options.side_min = 31;
+        options.area_max = 45 * 31;
+        options.aspect_max = 45.0 / 31;
+        EXPECT_EQ(try_with(&info, file.data, file.len, &options), DECODE_OK);
+        options.aspect_max = 1.45;
+        EXPECT_EQ(try_with(&info, file.data, file.len, &options), DECODE_TOO_LARGE_ASPECT);
+        options.area_max--;
+        EXPECT_EQ(try_with(&info, file.data, file.len, &options), DECODE_TOO_LARGE_AREA);
+        options.side_min++;
+        (void)mem_fail(0, 1); /* nothing is allocated before */
+        EXPECT_EQ(try_with(&info, file.data, file.len, &options), DECODE_TOO_SMALL);
+        EXPECT_EQ(mem_fail(-1, 0), 0);
+        EXPECT_EQ(info.width, 45);
+        buf_deinit(&file);
+    }
+}
+
+static uint32_t reduce_by(const void *ctx, uint32_t width, uint32_t height)
+{
+    EXPECT_EQ(width, 45);
+    EXPECT_EQ(height, 31);
+    return *(const uint32_t *)ctx;
+}
+
+TEST(decode, reduces_a_jpeg_on_the_way_and_nothing_else)
+{
+    UNUSED_STATE;
+    static const char *const names[] = {"420.jpg", "progressive.jpg", "cmyk.jpg", "gray.jpg",
+                                        "rgb.png"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        for (uint32_t by = 1; by <= 8; by *= 2) {
+            struct buf file;
+            struct image image = {0};
+            struct decode_info info;
+            struct decode_options options = decode_options_default();
+            const uint32_t done = i == 4 ? 1 : by;
+            options.reduction = reduce_by;
+            options.reduction_ctx = &by;
+            load(&file, names[i]);
+            EXPECT_EQ(decode(&image, &info, (const uint8_t *)file.data, file.len, &options),
+                      DECODE_OK);
+            EXPECT_EQ(info.reduced, done);
+            EXPECT_EQ(info.width, 45); /* as the file says */
+            EXPECT_EQ(image.width, (45 + done - 1) / done);
+            EXPECT_EQ(image.height, (31 + done - 1) / done);
+            image_deinit(&image);
+            buf_deinit(&file);
+        }
+}
+
 TEST(decode, keeps_to_the_limits_it_is_given)
 {
     UNUSED_STATE;
@@ -618,6 +677,8 @@ int main(void)
         RUN(decode, does_not_need_the_end_mark_nor_mind_what_follows_it),
         RUN(decode, checks_a_jpeg_header_before_anything_is_allocated),
         RUN(decode, checks_a_png_header_before_anything_is_allocated),
+        RUN(decode, tells_from_the_header_what_is_not_wanted),
+        RUN(decode, reduces_a_jpeg_on_the_way_and_nothing_else),
         RUN(decode, keeps_to_the_limits_it_is_given),
         RUN(decode, bounds_the_tables_of_a_progressive_jpeg),
         RUN(decode, stops_a_jpeg_with_too_many_scans),

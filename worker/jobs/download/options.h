@@ -10,6 +10,7 @@
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/jobs/download/limits.h"
 #include "worker/jobs/download/list_row.h"
+#include "worker/jobs/download/options_picture.h"
 #include "worker/pipe/decode.h"
 #include "worker/pipe/fetch.h"
 #include "worker/pipe/fit.h"
@@ -26,8 +27,9 @@ struct download_options {
     enum list_format format;
     const char *column[LIST_WANTED_MAX]; /* by place (list_row.h); NULL: none */
     uint32_t columns_count;
-    uint32_t shard_rows, image_size, quality;
+    uint32_t shard_rows, image_size;
     enum fit_mode resize_mode;
+    struct picture_options picture;
     struct fetch_options fetch; /* agent set, ca_file not */
     uint64_t pixels_max;
     uint32_t decode_threads; /* 0: as many as the worker has processors */

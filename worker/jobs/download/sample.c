@@ -54,6 +54,7 @@ static void add_sizes(struct buf *out, const struct outcome *outcome)
     add_number(out, "height", outcome->height, outcome->height > 0);
     add_number(out, "original_width", outcome->original_width, outcome->original_width > 0);
     add_number(out, "original_height", outcome->original_height, outcome->original_height > 0);
+    if (outcome->reduced) add_number(out, "reduced", outcome->reduced, true);
 }
 
 void sample_json(const struct sample *sample, struct buf *out)

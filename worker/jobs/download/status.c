@@ -23,6 +23,9 @@ static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_ZERO_SIZE] = "the picture has no pixels",
     [DECODE_TOO_MANY_SCANS] = "the picture has more scans than the limit",
     [DECODE_NO_MEMORY] = "the picture needs more memory than the limit",
+    [DECODE_TOO_SMALL] = "a side of the picture is below --min-image-size",
+    [DECODE_TOO_LARGE_AREA] = "the picture has more pixels than --max-image-area",
+    [DECODE_TOO_LARGE_ASPECT] = "the picture is longer and thinner than --max-aspect-ratio",
 };
 
 uint32_t status_of_fetch(enum fetch_status status)

@@ -19,8 +19,9 @@ struct bench {
     const struct work *work;
     struct list_columns columns;
     struct decode_options decode;
+    struct decode_info info; /* of the item at hand */
     struct image image, result;
-    struct buf jpeg, json, exif;
+    struct buf encoded, json, exif;
     struct blur_box box[BOXES_MAX];
 };
 
@@ -42,14 +43,15 @@ void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_
 
 static uint32_t decode_body(struct bench *bench, struct work_item *item)
 {
-    struct decode_info info;
+    struct decode_info *info = &bench->info;
     const struct buf *body = &item->fetch.body;
     const enum decode_status status =
-        decode(&bench->image, &info, (const uint8_t *)buf_str(body), body->len, &bench->decode);
-    item->outcome.format = info.format;
-    item->outcome.original_width = info.width;
-    item->outcome.original_height = info.height;
-    item->outcome.warnings = info.warnings;
+        decode(&bench->image, info, (const uint8_t *)buf_str(body), body->len, &bench->decode);
+    item->outcome.format = info->format;
+    item->outcome.original_width = info->width;
+    item->outcome.original_height = info->height;
+    item->outcome.warnings = info->warnings;
+    if (bench->work->options.picture.fast) item->outcome.reduced = info->reduced;
     return status_of_decode(status);
 }
 
@@ -76,24 +78,79 @@ static uint32_t blur(struct bench *bench, struct work_item *item)
     return STATUS_SUCCESS;
 }
 
+static enum fit_mode mode_for(const struct download_options *options, uint32_t width,
+                              uint32_t height)
+{
+    if (!options->picture.only_if_bigger) return options->resize_mode;
+    return fit_mode_if_bigger(options->resize_mode, width, height, options->image_size);
+}
+
+/* decode_options.reduction of --fast. Modes do not change when both sides change places. */
+static uint32_t reduction(const void *ctx, uint32_t width, uint32_t height)
+{
+    const struct download_options *options = ctx;
+    return fit_reduction(width, height, mode_for(options, width, height), options->image_size);
+}
+
+static bool is_turned(const struct bench *bench)
+{
+    return bench->info.orientation > 1 && !bench->decode.ignore_orientation;
+}
+
+/* The plan for the picture as it would be if it had not been reduced. */
+static int plan_fit(const struct bench *bench, struct fit_plan *plan)
+{
+    const struct download_options *options = &bench->work->options;
+    uint32_t width = bench->image.width, height = bench->image.height;
+    if (bench->info.reduced > 1) {
+        const bool sideways = is_turned(bench) && bench->info.orientation > 4;
+        width = sideways ? bench->info.height : bench->info.width;
+        height = sideways ? bench->info.width : bench->info.height;
+    }
+    const int rc =
+        fit_plan(plan, width, height, mode_for(options, width, height), options->image_size, NULL);
+    plan->filter = options->picture.filter;
+    return rc;
+}
+
+/* Would encoding give another copy of what was received? */
+static bool may_keep(const struct bench *bench, const struct fit_plan *plan, bool blurred)
+{
+    const struct picture_options *options = &bench->work->options.picture;
+    const char *extension = decode_format_extension(bench->info.format);
+    return options->skip_reencode && !plan->resized && !plan->cropped && !plan->padded &&
+           !blurred && !is_turned(bench) && !bench->info.has_alpha && extension &&
+           !strcmp(extension, encode_extension(options->encode.format));
+}
+
 /* Decoded to resized and encoded; the reason is in the status, not in a sentence. */
-static uint32_t make_jpeg(struct bench *bench, struct work_item *item)
+static uint32_t make_picture(struct bench *bench, struct work_item *item)
 {
     struct fit_plan plan;
-    const struct download_options *options = &bench->work->options;
     struct outcome *outcome = &item->outcome;
-    if (fit_plan(&plan, bench->image.width, bench->image.height, options->resize_mode,
-                 options->image_size, NULL) ||
-        fit_take(&bench->result, &bench->image, &plan, NULL))
+    if (plan_fit(bench, &plan) || fit_take(&bench->result, &bench->image, &plan, NULL))
         return STATUS_RESIZE;
     outcome->width = bench->result.width;
     outcome->height = bench->result.height;
     outcome->resized = plan.resized;
     outcome->cropped = plan.cropped;
     outcome->padded = plan.padded;
-    buf_clear(&bench->jpeg);
-    return encode_jpeg(&bench->jpeg, &bench->result, options->quality, NULL) ? STATUS_ENCODE
-                                                                             : STATUS_SUCCESS;
+    outcome->kept = may_keep(bench, &plan, outcome->blurred);
+    if (outcome->kept) return STATUS_SUCCESS;
+    buf_clear(&bench->encoded);
+    return encode(&bench->encoded, &bench->result, &bench->work->options.picture.encode, NULL)
+               ? STATUS_ENCODE
+               : STATUS_SUCCESS;
+}
+
+/* --no-reencode: the bytes are looked at no further than to name them. */
+static uint32_t keep_raw(struct work_item *item)
+{
+    const struct buf *body = &item->fetch.body;
+    struct outcome *outcome = &item->outcome;
+    outcome->format = decode_sniff((const uint8_t *)buf_str(body), body->len);
+    outcome->kept = decode_format_extension(outcome->format) != NULL;
+    return outcome->kept ? STATUS_SUCCESS : status_of_decode(DECODE_UNKNOWN_FORMAT);
 }
 
 static int add_member(struct work_item *item, const char *key, const char *extension,
@@ -120,7 +177,11 @@ static void pack(struct bench *bench, struct work_item *item, struct sample *sam
     buf_clear(&bench->json);
     sample->exif = read_exif(bench, item);
     sample_json(sample, &bench->json);
-    int rc = add_member(item, sample->key, "jpg", bench->jpeg.data, bench->jpeg.len);
+    const bool kept = item->outcome.kept;
+    const struct buf *file = kept ? &item->fetch.body : &bench->encoded;
+    const char *extension = kept ? decode_format_extension(item->outcome.format)
+                                 : encode_extension(bench->work->options.picture.encode.format);
+    int rc = add_member(item, sample->key, extension, file->data, file->len);
     if (!rc) rc = add_member(item, sample->key, "json", bench->json.data, bench->json.len);
     if (!rc && bench->columns.wanted[LIST_CAPTION]) {
         const char *caption = list_row_field(&item->row, LIST_CAPTION);
@@ -162,12 +223,16 @@ static void work_on(struct bench *bench, struct work_item *item)
                             .hash = hash,
                             .phash = options->phash ? look : NULL};
     if (body->len && !options->no_hash) hash_body(bench, item, hash);
-    if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
-    if (outcome->status == STATUS_SUCCESS) outcome->status = look_at(bench, look);
-    if (outcome->status == STATUS_SUCCESS) outcome->status = blur(bench, item);
-    if (outcome->status == STATUS_SUCCESS) outcome->status = make_jpeg(bench, item);
+    if (options->picture.no_reencode) {
+        if (outcome->status == STATUS_SUCCESS) outcome->status = keep_raw(item);
+    } else {
+        if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
+        if (outcome->status == STATUS_SUCCESS) outcome->status = look_at(bench, look);
+        if (outcome->status == STATUS_SUCCESS) outcome->status = blur(bench, item);
+        if (outcome->status == STATUS_SUCCESS) outcome->status = make_picture(bench, item);
+    }
     if (outcome->status == STATUS_SUCCESS) pack(bench, item, &sample);
-    if (outcome->status != STATUS_SUCCESS) outcome->width = outcome->height = 0;
+    if (outcome->status != STATUS_SUCCESS) outcome->width = outcome->height = outcome->reduced = 0;
     sample_line(&sample, &item->line);
     image_deinit(&bench->image);
     image_deinit(&bench->result);
@@ -197,7 +262,14 @@ static void bench_init(struct bench *bench, const struct work *work)
     bench->decode.alpha = options->alpha;
     memcpy(bench->decode.background, options->background, sizeof bench->decode.background);
     bench->decode.ignore_orientation = options->ignore_orientation;
-    buf_init(&bench->jpeg, 0);
+    bench->decode.side_min = options->picture.side_min;
+    bench->decode.area_max = options->picture.area_max;
+    bench->decode.aspect_max = options->picture.aspect_max;
+    if (options->picture.fast) {
+        bench->decode.reduction = reduction;
+        bench->decode.reduction_ctx = options;
+    }
+    buf_init(&bench->encoded, 0);
     buf_init(&bench->json, 0);
     buf_init(&bench->exif, 0);
 }
@@ -215,12 +287,12 @@ void work_decode(void *arg)
         buf_clear(&item->line);
         if (!atomic_load(&work->abort)) work_on(&bench, item);
         shrink(&item->fetch.body);
-        shrink(&bench.jpeg);
+        shrink(&bench.encoded);
         atomic_fetch_sub(&work->bodies_waiting, body_bytes);
         atomic_fetch_add(&work->decoded, 1);
         CHECK(chan_send(work->write, item));
     }
-    buf_deinit(&bench.jpeg);
+    buf_deinit(&bench.encoded);
     buf_deinit(&bench.json);
     buf_deinit(&bench.exif);
     log_scope_join(NULL);
