@@ -266,7 +266,7 @@ static void put_entry(struct writer *writer, const struct entry *entry, enum dir
     /* Bytes by the thousand are no text after all. */
     const bool long_array = out->data[value] == '[' && entry->count > VALUES_MAX;
     if (buf_failed(out)) return;
-    writer->full = out->len - writer->start >= EXIF_JSON_BYTES_MAX;
+    writer->full = !long_array && out->len - writer->start >= EXIF_JSON_BYTES_MAX;
     if (!writer->full && !long_array) return;
     out->len = mark;
     out->data[mark] = 0;

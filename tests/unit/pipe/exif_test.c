@@ -256,6 +256,45 @@ TEST(exif, survives_directories_that_point_to_each_other)
     expect_tags(nowhere, 2, "{}");
 }
 
+/* A PNG around a directory and bytes behind it. */
+static void expect_behind(const struct tag *tag, uint32_t tags, char byte, size_t bytes,
+                          const char *want)
+{
+    struct buf block, file;
+    buf_init(&block, 0);
+    buf_init(&file, 0);
+    tiff(&block, true, 8, tag, tags);
+    for (size_t i = 0; i < bytes; i++) buf_byte(&block, byte);
+    buf_add(&file, "\x89PNG\r\n\x1A\n", 8);
+    number(&file, (uint32_t)block.len, 4, false);
+    buf_text(&file, "eXIf");
+    buf_add(&file, block.data, block.len);
+    expect_json(file.data, file.len, DECODE_FORMAT_PNG, want);
+    buf_deinit(&block);
+    buf_deinit(&file);
+}
+
+TEST(exif, leaves_out_what_is_large_and_goes_on)
+{
+    UNUSED_STATE;
+    const struct tag tags[] = {{0x0001, 7, 1001, 64},
+                               {0x0002, 7, 40000, 64},
+                               {0x0003, 3, 1001, 64},
+                               {0x0004, 2, 65537, 64},
+                               {0x0112, 3, 1, 6}};
+    expect_behind(tags, 5, '\1', 70000, "{\"Image Orientation\":6}");
+}
+
+TEST(exif, looks_at_so_many_bytes_only)
+{
+    UNUSED_STATE;
+    struct tag tags[40];
+    for (uint32_t i = 0; i < 40; i++) tags[i] = (struct tag){i + 1, 2, 65536, 500};
+    expect_behind(tags, 40, ' ', 66000,
+                  "{\"Image Tag 0x0001\":\"\",\"Image Tag 0x0002\":\"\",\"Image Tag 0x0003\":\"\","
+                  "\"Image Tag 0x0004\":\"\"}");
+}
+
 TEST(exif, keeps_to_its_size)
 {
     UNUSED_STATE;
@@ -292,6 +331,8 @@ int main(void)
         RUN(exif, has_the_tags_that_exifread_finds),
         RUN(exif, writes_each_value_as_what_it_is),
         RUN(exif, survives_directories_that_point_to_each_other),
+        RUN(exif, leaves_out_what_is_large_and_goes_on),
+        RUN(exif, looks_at_so_many_bytes_only),
         RUN(exif, keeps_to_its_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
