@@ -1,4 +1,4 @@
-/* hash.c - SHA-256 over libcrypto. It fails only when memory is out, and then dies: a digest
+/* hash.c - hashes over libcrypto. SHA-256 fails only when memory is out, and then dies: a digest
  * guards what was written, so there is no going on without it. */
 #include "common/base/hash.h"
 
@@ -54,4 +54,25 @@ void hash_sha256_text(char dst[HASH_SHA256_TEXT], const void *data, size_t bytes
     uint8_t digest[HASH_SHA256_BYTES];
     hash_sha256(digest, data, bytes);
     str_hex(dst, digest, sizeof digest);
+}
+
+bool hash_text(char dst[HASH_TEXT_MAX], enum hash_kind kind, const void *data, size_t bytes)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    uint32_t digest_bytes = 0;
+    const EVP_MD *type = kind == HASH_MD5      ? EVP_md5()
+                         : kind == HASH_SHA512 ? EVP_sha512()
+                                               : EVP_sha256();
+    dst[0] = 0;
+    if (EVP_Digest(data, bytes, digest, &digest_bytes, type, NULL) != 1) return false;
+    CHECK(digest_bytes * 2 < HASH_TEXT_MAX);
+    str_hex(dst, digest, digest_bytes);
+    return true;
+}
+
+const char *hash_kind_name(enum hash_kind kind)
+{
+    static const char *const names[HASH_KINDS_COUNT] = {"sha256", "md5", "sha512"};
+    CHECK(kind < HASH_KINDS_COUNT);
+    return names[kind];
 }

@@ -1,7 +1,8 @@
-/* hash.h - SHA-256 and friends, over libcrypto. */
+/* hash.h - SHA-256 for what we write, and the hashes by which others name their data. */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,5 +18,12 @@ void hash_end(struct hash *hash, uint8_t digest[HASH_SHA256_BYTES]); /* and star
 void hash_sha256(uint8_t digest[HASH_SHA256_BYTES], const void *data, size_t bytes);
 /* Lower-case hexadecimal. */
 void hash_sha256_text(char dst[HASH_SHA256_TEXT], const void *data, size_t bytes);
+
+/* For data sets; MD5 proves nothing about who made the bytes. */
+enum hash_kind { HASH_SHA256 = 0, HASH_MD5, HASH_SHA512, HASH_KINDS_COUNT };
+#define HASH_TEXT_MAX 129 /* of the longest, with its zero */
+/* Lower-case hexadecimal. false: this machine's libcrypto does not give it (MD5 under FIPS). */
+bool hash_text(char dst[HASH_TEXT_MAX], enum hash_kind kind, const void *data, size_t bytes);
+const char *hash_kind_name(enum hash_kind kind); /* "sha256", "md5", … */
 
 #endif

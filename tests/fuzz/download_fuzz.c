@@ -12,6 +12,7 @@
 #include "worker/registry.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,13 +39,24 @@ static void world_begin(void)
     CHECK(fclose(out) == 0);
 }
 
+static void check_picture(const struct picture_options *options)
+{
+    const struct encode_options *encode = &options->encode;
+    CHECK((uint32_t)encode->format < ENCODE_FORMATS_COUNT);
+    CHECK(encode->quality >= 1 && encode->quality <= (encode->format == ENCODE_PNG ? 9 : 100));
+    CHECK(!encode->lossless || encode->format == ENCODE_WEBP);
+    CHECK((uint32_t)options->filter < RESIZE_FILTERS_COUNT);
+    CHECK(options->aspect_max == 0 || (options->aspect_max >= 1 && options->aspect_max < INFINITY));
+}
+
 static void check_options(const struct download_options *options, struct arena *arena)
 {
     struct buf json;
     json_t *object;
     buf_init(&json, 0);
     CHECK(options->shard_rows >= 1 && options->shard_rows <= DOWNLOAD_SHARD_ROWS_MAX);
-    CHECK(options->quality >= 1 && options->quality <= 100 && options->image_size >= 1);
+    CHECK(options->image_size >= 1);
+    check_picture(&options->picture);
     CHECK((int)options->resize_mode >= 0 && options->resize_mode < FIT_MODES_COUNT);
     CHECK(options->columns_count >= LIST_FIRST_EXTRA && options->columns_count <= LIST_WANTED_MAX);
     CHECK(options->fetch.transfers >= 1 && options->fetch.transfers <= FETCH_TRANSFERS_MAX);

@@ -13,6 +13,7 @@ import io
 import json
 import pathlib
 import re
+import struct
 import tarfile
 
 SEEDS = pathlib.Path(__file__).parent / "seeds"
@@ -366,9 +367,14 @@ def downloads():
     shard = message((1, 0), (3, 8), (4, len(header)), (5, len(rows)))
     shard += bytes([6 << 3 | 1]) + digest[7::-1]
     put("download", "spec", b"\0" + DOWNLOAD)
-    numbers = [(number, 1) for number in (9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21)]
-    put("download", "spec_whole", b"\0" + DOWNLOAD + message(*numbers, (20, "agent")))
+    ones = 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 21, 41, 42, 43, 45
+    numbers = [(number, 1) for number in ones]
+    texts = (20, "agent"), (40, "#102030"), (44, "h"), (46, "b")
+    put("download", "spec_whole", b"\0" + DOWNLOAD + message(*numbers, *texts))
     put("download", "spec_columns", b"\0" + DOWNLOAD + message((5, "t"), (6, "t"), (6, "url")))
+    pictures = message((30, 3), (31, 1), (32, 1), (33, 1), (34, 1), (36, 0), (37, 9), (38, 1 << 40))
+    pictures += varint(39 << 3 | 1) + struct.pack("<d", 2.5)
+    put("download", "spec_pictures", b"\0" + DOWNLOAD + pictures)
     put("download", "payload", b"\1" + shard)
     put("download", "payload_sliced", b"\1" + shard + message((7, 1)))
     put("download", "payload_far", b"\1" + message((3, 8), (4, 1 << 63), (5, 1 << 63)))
@@ -522,10 +528,29 @@ def replies():
     put("state_reply", "oom", "OOM command not allowed")
 
 
+def exifs():
+    for file in sorted((SEEDS.parents[1] / "golden" / "exif").glob("*.*g")):
+        put("exif", file.name, file.read_bytes())
+        block = file.read_bytes()
+        at = max(block.find(b"II*\0"), block.find(b"MM\0*"))
+        put("exif", file.stem + "_block", block[at : at + 700])
+
+
+def boxes():
+    for name, text in (
+        ("one", "[[0.1, 0.2, 0.3, 0.4]]"),
+        ("two", "[[0,0,1,1],[-0.5,0.5,1.5,0.75]]"),
+        ("small", "[[0.5,0.5,0.5001,0.5001]]"),
+        ("pixels", "[[10,10,20,20]]"),
+        ("null", "null"),
+    ):
+        put("boxes", name, b"\x30\x20" + text.encode())
+
+
 def main():
     files = lists, confs, keys, tars, manifests, answers, replies, places, views, downloads
     scripts = broker_scripts, link_scripts, worker_scripts, client_scripts
-    for make in envelopes, specs, *files, *scripts:
+    for make in envelopes, specs, exifs, boxes, *files, *scripts:
         make()
 
 

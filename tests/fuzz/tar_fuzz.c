@@ -2,6 +2,7 @@
  * what was read can be written and read again. */
 #include "common/base/check.h"
 #include "worker/pipe/tar.h"
+#include "worker/pipe/tar_index.h"
 
 #include <string.h>
 
@@ -60,5 +61,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const int members = copy_members(&copy, data, size, step);
     CHECK(copy_members(NULL, (const uint8_t *)copy.data, copy.len, 512) == members);
     buf_deinit(&copy);
+    struct tar_index index;
+    struct err err = {0};
+    tar_index_init(&index);
+    const int rc = tar_index_add(&index, data, size, &err);
+    CHECK(rc ? err.msg[0] != 0 : index.samples == 1 && index.offset == (int64_t)size);
+    tar_index_deinit(&index);
     return 0;
 }

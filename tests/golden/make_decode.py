@@ -173,6 +173,45 @@ def webps():
     yield "lossless_alpha.webp", saved(rgba, "WEBP", lossless=True, exact=True)
 
 
+def moved(data, screen, left, top):
+    """A GIF whose one frame stands elsewhere on a screen of another size."""
+    colours = 3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0
+    at = 13 + colours
+    while data[at] == 0x21:
+        at += 2
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    assert data[at] == 0x2C
+    place = struct.pack("<HH", left, top)
+    return data[:6] + struct.pack("<HH", *screen) + data[10 : at + 1] + place + data[at + 5 :]
+
+
+def gifs():
+    rgb = Image.fromarray(as_8(scene()))
+    palette = rgb.quantize(13)
+    plain = saved(palette, "GIF", interlace=0)
+    keyed = saved(palette, "GIF", interlace=0, transparency=5)
+    # The table of colours of the screen, handed to the frame instead.
+    colours = 3 << (plain[10] & 7) + 1
+    frame = plain.index(b",", 13 + colours)
+    flags = plain[10] & 7 | 0x80
+    local = plain[:10] + b"\0" + plain[11:13] + plain[13 + colours : frame + 9]
+    local += bytes([flags]) + plain[13 : 13 + colours] + plain[frame + 10 :]
+    none = plain[:10] + b"\0" + plain[11:13] + plain[13 + colours :]
+    yield "palette.gif", plain
+    yield "interlaced.gif", saved(palette, "GIF", interlace=1)
+    yield "gray.gif", saved(rgb.convert("L"), "GIF", interlace=0)
+    yield "key.gif", keyed
+    yield "local.gif", local
+    yield "no_colours.gif", none
+    yield "inside.gif", moved(plain, (60, 40), 7, 4)
+    yield "inside_key.gif", moved(keyed, (60, 40), 7, 4)
+    yield "outside.gif", moved(keyed, (20, 40), 7, 4)
+    others = [rgb.rotate(turn).quantize(7) for turn in (90, 180)]
+    yield "animated.gif", saved(palette, "GIF", save_all=True, append_images=others, loop=0)
+
+
 def on_white(rgba):
     """img2dataset's formula in floating point, and ours in integers, which must agree."""
     pixels = rgba.astype(int)
@@ -202,7 +241,7 @@ def main():
     lines = [
         f"# Made by make_decode.py with Pillow {PIL.__version__}: file alpha width height sha256"
     ]
-    for source in (jpegs, pngs, webps):
+    for source in (jpegs, pngs, webps, gifs):
         for name, data in source():
             (IMAGES / name).write_bytes(data)
             for alpha, pixels in expected(name, data):

@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/resize_bicubic.txt: what Pillow makes of made-up pictures.
+"""Writes tests/golden/resize_FILTER.txt: what Pillow makes of made-up pictures.
 
 Needs numpy and Pillow >= 13 (older ones choose the order of the passes otherwise):
-    python3 tests/golden/make_resize.py > tests/golden/resize_bicubic.txt
-The pictures are a formula over the byte's index, which tests/unit/pipe/resize_test.c repeats, so
-none of them is stored. Each line: width height channels kind out_width out_height SHA-256 of
-the result's bytes. Kind 0 is noise; kind 1 is noise of 0 and 255 only, which overshoots most.
+    python3 tests/golden/make_resize.py
+FILTER is bicubic, lanczos, bilinear, box or nearest. The pictures are a formula over the byte's
+index, which tests/unit/pipe/resize_test.c repeats, so none of them is stored. Each line: width
+height channels kind out_width out_height SHA-256 of the result's bytes. Kind 0 is noise; kind 1
+is noise of 0 and 255 only, which overshoots most.
 """
 
 import hashlib
+import pathlib
 import sys
 
 import numpy
 import PIL
 from PIL import Image
 
+HERE = pathlib.Path(__file__).parent
+FILTERS = ("bicubic", "lanczos", "bilinear", "box", "nearest")
 CASES = [
     # As in data sets: photographs down and up.
     (640, 480, 448, 336),
@@ -147,11 +151,11 @@ def picture(width, height, channels, kind):
     return data.reshape(height, width, channels)
 
 
-def resized(data, out_width, out_height):
+def resized(data, out_width, out_height, name):
     channels = data.shape[2]
     image = Image.fromarray(data[:, :, 0] if channels == 1 else data)
     assert image.mode == {1: "L", 3: "RGB"}[channels]
-    return image.resize((out_width, out_height), Image.Resampling.BICUBIC).tobytes()
+    return image.resize((out_width, out_height), Image.Resampling[name.upper()]).tobytes()
 
 
 def random_cases():
@@ -165,20 +169,25 @@ def random_cases():
         yield tuple(sides)
 
 
-def main():
-    version = tuple(int(part) for part in PIL.__version__.split(".")[:2])
-    if version < (13, 0):
-        sys.exit(f"Pillow {PIL.__version__} is too old")
-    print(f"# Made by make_resize.py with Pillow {PIL.__version__}: width height channels kind")
-    print("# out_width out_height sha256")
+def lines(name):
+    yield f"# Made by make_resize.py with Pillow {PIL.__version__}: width height channels kind"
+    yield "# out_width out_height sha256"
     for number, case in enumerate(CASES + list(random_cases())):
         width, height, out_width, out_height = case
         kind = number % 2
         channels = 1 if number % 7 == 3 else 3
         digest = hashlib.sha256(
-            resized(picture(width, height, channels, kind), out_width, out_height)
+            resized(picture(width, height, channels, kind), out_width, out_height, name)
         ).hexdigest()
-        print(width, height, channels, kind, out_width, out_height, digest)
+        yield f"{width} {height} {channels} {kind} {out_width} {out_height} {digest}"
+
+
+def main():
+    version = tuple(int(part) for part in PIL.__version__.split(".")[:2])
+    if version < (13, 0):
+        sys.exit(f"Pillow {PIL.__version__} is too old")
+    for name in FILTERS:
+        (HERE / f"resize_{name}.txt").write_text("\n".join(lines(name)) + "\n")
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def check_files(output, download):
     output = pathlib.Path(output)
     expected = ["_vlmq/job.json", "manifest.json", "report.html"]
     for i in range(download.shards):
-        expected += [f"{i:05}.tar", f"{i:05}_stats.json", f"{i:05}.rows.jsonl"]
+        expected += [f"{i:05}.tar", f"{i:05}.idx", f"{i:05}_stats.json", f"{i:05}.rows.jsonl"]
         expected.append(f"_vlmq/manifest/{i:05}.json")
     found = [str(p.relative_to(output)) for p in output.rglob("*") if p.is_file()]
     assert sorted(found) == sorted(expected)

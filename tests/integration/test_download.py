@@ -103,7 +103,18 @@ def rows_of(output):
 
 
 def deterministic(output):
-    return digest_tree(output, "*.tar", "*.rows.jsonl")
+    return digest_tree(output, "*.tar", "*.idx", "*.rows.jsonl")
+
+
+def check_index(path, members):
+    """As DALI's wds2idx writes it: a sample in a line, four words for each of its members."""
+    lines = {}
+    for member in members:
+        key, extension = member.name.split(".", 1)
+        words = [extension, str(member.offset_data), str(member.size), member.name]
+        lines[key] = lines.get(key, []) + words
+    expected = [f"v1.2 {len(lines)}"] + [" ".join(words) for words in lines.values()]
+    assert path.read_text() == "\n".join(expected) + "\n"
 
 
 def check_output(output, rows, shard_rows):
@@ -122,6 +133,7 @@ def check_output(output, rows, shard_rows):
     for tar_path in tars:
         with tarfile.open(tar_path) as tar:
             members += [m.name for m in tar.getmembers()]
+            check_index(tar_path.with_suffix(".idx"), tar.getmembers())
     assert members == [f"{key}.{ext}" for key in sorted(good) for ext in ("jpg", "json", "txt")]
     totals = {"count": 0, "successes": 0, "failed_to_download": 0, "failed_to_resize": 0}
     for path in sorted(pathlib.Path(output).glob("*_stats.json")):
@@ -225,7 +237,8 @@ def test_resize_modes(fleet, folder, web):
     fleet.start()
     rows = [(f"{web.base}/files/{name}", "x") for name in web.names]
     write_csv(folder / "list.csv", rows)
-    for mode in ("no", "border", "keep_ratio", "center_crop", "adaptive"):
+    modes = ("no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "adaptive")
+    for mode in modes:
         out = folder / mode
         fleet.vlmq(
             "run",
@@ -252,8 +265,31 @@ def test_resize_modes(fleet, folder, web):
                 assert (width, height) == original
             elif mode == "keep_ratio":
                 assert min(width, height) == 64
+            elif mode == "keep_ratio_largest":
+                assert max(width, height) == 64
             else:
                 assert (width, height) == (64, 64)
+
+
+def test_pictures_are_made_as_the_options_say(fleet, folder, web):
+    fleet.start()
+    rows = [(f"{web.base}/files/{name}", "x") for name in web.names]
+    write_csv(folder / "list.csv", rows)
+    common = ["run", "download", folder / "list.csv", "--allow-private", "--output"]
+    sizes = ["--image-size", 32, "--resize-mode", "keep-ratio-largest", "--filter", "area"]
+    webp = ["--encode-format", "webp", "--lossless", "--fast", "--min-image-size", 210]
+    fleet.vlmq(*common, folder / "webp", *sizes, *webp, "--max-aspect-ratio", 2.4)
+    written = rows_of(folder / "webp")
+    assert {row["status"] for row in written} == {"success", "too_small", "too_large_aspect"}
+    with tarfile.open(folder / "webp" / "00000.tar") as tar:
+        pictures = {m.name: tar.extractfile(m).read() for m in tar if m.name.endswith(".webp")}
+    assert len(pictures) == sum(row["status"] == "success" for row in written)
+    assert all(max(Image.open(io.BytesIO(data)).size) == 32 for data in pictures.values())
+    fleet.vlmq(*common, folder / "raw", "--no-reencode")
+    with tarfile.open(folder / "raw" / "00000.tar") as tar:
+        raw = {m.name: tar.extractfile(m).read() for m in tar if not m.name.endswith(".json")}
+    assert sorted(raw.values()) == sorted((PICTURES / name).read_bytes() for name in web.names)
+    assert {pathlib.Path(name).suffix for name in raw} == {".jpg", ".png", ".webp"}
 
 
 def test_same_job_again_adopts_even_with_an_empty_redis(fleet, folder, web):
@@ -281,6 +317,7 @@ def test_same_job_again_adopts_even_with_an_empty_redis(fleet, folder, web):
     # One shard is missing as if it had never been made: only that one is done again.
     for path in [
         folder / "out" / "00001.tar",
+        folder / "out" / "00001.idx",
         folder / "out" / "00001.rows.jsonl",
         folder / "out" / "00001_stats.json",
         folder / "out" / "_vlmq" / "manifest" / "00001.json",

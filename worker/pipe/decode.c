@@ -18,6 +18,7 @@ struct decode_options decode_options_default(void)
         .side_max = 65535,
         .scans_max = 64,                                /* encoders write up to about 12 */
         .memory_bytes_max = (size_t)1024 * 1024 * 1024, /* 100 million pixels, progressive too */
+        .background = {WHITE, WHITE, WHITE},
     };
 }
 
@@ -27,6 +28,19 @@ void decode_message(struct decode_info *info, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(info->message, sizeof info->message, fmt, args);
     va_end(args);
+}
+
+static enum decode_status check_wanted(uint32_t width, uint32_t height,
+                                       const struct decode_options *options)
+{
+    const uint32_t shorter = width < height ? width : height;
+    const uint32_t longer = width < height ? height : width;
+    if (shorter < options->side_min) return DECODE_TOO_SMALL;
+    if (options->area_max > 0 && (uint64_t)width * height > options->area_max)
+        return DECODE_TOO_LARGE_AREA;
+    if (options->aspect_max > 0 && longer > options->aspect_max * shorter)
+        return DECODE_TOO_LARGE_ASPECT;
+    return DECODE_OK;
 }
 
 enum decode_status decode_admit(struct decode_info *info, uint32_t width, uint32_t height,
@@ -44,6 +58,8 @@ enum decode_status decode_admit(struct decode_info *info, uint32_t width, uint32
         status = DECODE_TOO_MANY_PIXELS;
     else if (pixels > options->memory_bytes_max / need_per_pixel)
         status = DECODE_NO_MEMORY;
+    else
+        status = check_wanted(width, height, options);
     if (status) decode_message(info, "%u x %u pixels", width, height);
     return status;
 }
@@ -68,7 +84,7 @@ static enum decode_status finish(struct image *image, const struct decode_info *
     if (image->channels == 4 && options->alpha == DECODE_ALPHA_DROP)
         drop_alpha(image);
     else if (image->channels == 4)
-        image_flatten(image, WHITE);
+        image_flatten(image, options->background);
     CHECK(image->channels == 3);
     if (options->ignore_orientation || image_orient(image, info->orientation)) return DECODE_OK;
     return DECODE_NO_MEMORY;
@@ -78,12 +94,15 @@ enum decode_status decode(struct image *image, struct decode_info *info, const u
                           size_t bytes, const struct decode_options *options)
 {
     static decode_codec *const codecs[DECODE_FORMAT_COUNT] = {
-        [DECODE_FORMAT_JPEG] = decode_jpeg,
-        [DECODE_FORMAT_PNG] = decode_png,
-        [DECODE_FORMAT_WEBP] = decode_webp,
+        [DECODE_FORMAT_JPEG] = decode_jpeg, [DECODE_FORMAT_PNG] = decode_png,
+        [DECODE_FORMAT_WEBP] = decode_webp, [DECODE_FORMAT_GIF] = decode_gif,
+#ifdef VLMQ_AVIF
+        [DECODE_FORMAT_AVIF] = decode_avif,
+#endif
     };
     CHECK(!image->pixels);
-    *info = (struct decode_info){.format = decode_sniff(data, bytes), .orientation = 1};
+    *info =
+        (struct decode_info){.format = decode_sniff(data, bytes), .orientation = 1, .reduced = 1};
     if (info->format == DECODE_FORMAT_UNKNOWN || info->format == DECODE_FORMAT_HTML) {
         decode_message(info, bytes ? "no picture format" : "empty");
         return DECODE_UNKNOWN_FORMAT;
@@ -124,6 +143,12 @@ const char *decode_status_name(enum decode_status status)
         return "too_many_scans";
     case DECODE_NO_MEMORY:
         return "no_memory";
+    case DECODE_TOO_SMALL:
+        return "too_small";
+    case DECODE_TOO_LARGE_AREA:
+        return "too_large_area";
+    case DECODE_TOO_LARGE_ASPECT:
+        return "too_large_aspect";
     case DECODE_STATUS_COUNT:
         break;
     }
@@ -137,4 +162,13 @@ const char *decode_format_name(enum decode_format format)
         "jxl",     "bmp",  "tiff", "ico",  "svg", "html",
     };
     return (uint32_t)format < DECODE_FORMAT_COUNT ? names[format] : "unknown";
+}
+
+const char *decode_format_extension(enum decode_format format)
+{
+    if (format == DECODE_FORMAT_JPEG) return "jpg";
+    if (format == DECODE_FORMAT_UNKNOWN || format == DECODE_FORMAT_HTML ||
+        (uint32_t)format >= DECODE_FORMAT_COUNT)
+        return NULL;
+    return decode_format_name(format);
 }

@@ -14,6 +14,8 @@ typedef enum decode_status decode_codec(struct image *image, struct decode_info 
 decode_codec decode_jpeg;
 decode_codec decode_png;
 decode_codec decode_webp;
+decode_codec decode_gif;
+decode_codec decode_avif; /* where VLMQ_AVIF is defined */
 
 /* Notes the size in info and checks it against the limits; need_per_pixel is the bytes that the
  * picture and the decoder take for each pixel. */

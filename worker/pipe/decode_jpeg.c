@@ -166,6 +166,11 @@ static void prepare(struct job *job, const uint8_t *data, size_t bytes)
     cinfo->out_color_space = cinfo->num_components == 4 ? JCS_CMYK : JCS_RGB;
     cinfo->dct_method = JDCT_ISLOW;
     cinfo->do_fancy_upsampling = TRUE;
+    if (job->options->reduction)
+        job->info->reduced = job->options->reduction(job->options->reduction_ctx, job->info->width,
+                                                     job->info->height);
+    cinfo->scale_num = 1;
+    cinfo->scale_denom = job->info->reduced;
 }
 
 static void run(struct job *job, const uint8_t *data, size_t bytes)
@@ -173,8 +178,9 @@ static void run(struct job *job, const uint8_t *data, size_t bytes)
     struct jpeg_decompress_struct *cinfo = &job->cinfo;
     prepare(job, data, bytes);
     (void)jpeg_start_decompress(cinfo);
-    CHECK(cinfo->output_width == cinfo->image_width);
-    CHECK(cinfo->output_height == cinfo->image_height);
+    const uint32_t by = job->info->reduced;
+    CHECK(cinfo->output_width == (cinfo->image_width + by - 1) / by);
+    CHECK(cinfo->output_height == (cinfo->image_height + by - 1) / by);
     if (!image_init(&job->image, cinfo->output_width, cinfo->output_height, 3))
         give_up(job, DECODE_NO_MEMORY);
     if (cinfo->out_color_space == JCS_CMYK)

@@ -2,7 +2,6 @@
 #include "worker/pipe/fit.h"
 
 #include "common/base/check.h"
-#include "worker/pipe/resize.h"
 
 /* shorter/longer at which adaptive begins to crop, as a fraction of whole numbers. */
 #define ADAPTIVE_NUMERATOR   3
@@ -88,6 +87,11 @@ int fit_plan(struct fit_plan *plan, uint32_t width, uint32_t height, enum fit_mo
     case FIT_CENTER_CROP:
         plan_crop(plan, width, height, side);
         break;
+    case FIT_KEEP_RATIO_LARGEST:
+        scale_longer(plan, width, height, side);
+        plan->width = plan->scaled_width;
+        plan->height = plan->scaled_height;
+        break;
     case FIT_MODES_COUNT:
     default:
         return err_set(err, ERR_INVALID, "unknown resize mode %d", (int)mode);
@@ -97,6 +101,28 @@ int fit_plan(struct fit_plan *plan, uint32_t width, uint32_t height, enum fit_mo
                        plan->scaled_width, plan->scaled_height);
     plan->resized = plan->scaled_width != width || plan->scaled_height != height;
     return 0;
+}
+
+static bool scales_shorter(enum fit_mode mode, uint32_t width, uint32_t height)
+{
+    if (mode == FIT_ADAPTIVE) return is_mild(width, height);
+    return mode == FIT_KEEP_RATIO || mode == FIT_CENTER_CROP;
+}
+
+enum fit_mode fit_mode_if_bigger(enum fit_mode mode, uint32_t width, uint32_t height, uint32_t side)
+{
+    const uint32_t shorter = width < height ? width : height;
+    const uint32_t longer = width < height ? height : width;
+    return (scales_shorter(mode, width, height) ? shorter : longer) > side ? mode : FIT_NO;
+}
+
+uint32_t fit_reduction(uint32_t width, uint32_t height, enum fit_mode mode, uint32_t side)
+{
+    struct fit_plan plan;
+    if (fit_plan(&plan, width, height, mode, side, NULL)) return 1;
+    const uint32_t across = width / plan.scaled_width, down = height / plan.scaled_height;
+    const uint32_t times = across < down ? across : down;
+    return times >= 8 ? 8 : times >= 4 ? 4 : times >= 2 ? 2 : 1;
 }
 
 /* Crop and bars of a picture that has its scaled size. */
@@ -122,7 +148,8 @@ int fit_apply(struct image *dst, const struct image *src, const struct fit_plan 
     *dst = (struct image){0};
     if (!plan->resized) return frame(dst, src, plan, err);
     struct image between = {0};
-    int rc = resize_bicubic(&between, src, plan->scaled_width, plan->scaled_height, err);
+    int rc =
+        resize_image(&between, src, plan->scaled_width, plan->scaled_height, plan->filter, err);
     if (rc) return rc;
     if (plan->cropped || plan->padded)
         rc = frame(dst, &between, plan, err);
@@ -157,6 +184,8 @@ const char *fit_mode_name(enum fit_mode mode)
         return "keep_ratio";
     case FIT_CENTER_CROP:
         return "center_crop";
+    case FIT_KEEP_RATIO_LARGEST:
+        return "keep_ratio_largest";
     case FIT_MODES_COUNT:
         break;
     }

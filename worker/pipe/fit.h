@@ -8,6 +8,7 @@
  *   border       longer side to N, white bars to N x N
  *   keep_ratio   shorter side to N, the other follows
  *   center_crop  shorter side to N, then N x N out of the centre
+ *   keep_ratio_largest  longer side to N, the other follows
  * Pictures are enlarged as well as shrunk. No side, before a crop either, may be above
  * FIT_SIDE_MAX, so that a picture of 1 x 60000 cannot ask for gigabytes. */
 #ifndef PIPE_FIT_H
@@ -15,6 +16,7 @@
 
 #include "common/base/err.h"
 #include "worker/pipe/image.h"
+#include "worker/pipe/resize.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +29,7 @@ enum fit_mode { /* the numbers of vlmq.jobs.DownloadResize */
                 FIT_BORDER,
                 FIT_KEEP_RATIO,
                 FIT_CENTER_CROP,
+                FIT_KEEP_RATIO_LARGEST,
                 FIT_MODES_COUNT
 };
 
@@ -38,12 +41,23 @@ struct fit_plan {
     uint32_t pad_x, pad_y;                /* of the scaled picture in the result */
     uint8_t background;                   /* of the bars */
     bool resized, cropped, padded;
+    enum resize_filter filter; /* fit_plan sets bicubic; the caller may choose another */
 };
 
 /* Pure. ERR_INVALID for zero sizes or an unknown mode, ERR_LIMIT for a side above FIT_SIDE_MAX. */
 CHECKED int fit_plan(struct fit_plan *plan, uint32_t width, uint32_t height, enum fit_mode mode,
                      uint32_t side, struct err *err);
-/* Makes *dst (empty before) from src; with nothing to do, a copy. ERR_LIMIT: out of memory. */
+/* The mode for a picture that shall only shrink, as img2dataset does it: FIT_NO, so that it stays
+ * as it is, without crop and bars too, where the side that the mode scales has at most `side`
+ * pixels; the mode itself elsewhere. */
+enum fit_mode fit_mode_if_bigger(enum fit_mode mode, uint32_t width, uint32_t height,
+                                 uint32_t side);
+/* How far a JPEG may be reduced while it is decoded, so that what fit_plan asks for is still
+ * smaller: 8, 4, 2 or 1, as Pillow's Image.draft chooses it for the scaled size. Sizes are those
+ * in the file. */
+uint32_t fit_reduction(uint32_t width, uint32_t height, enum fit_mode mode, uint32_t side);
+/* Makes *dst (empty before) from src, which may be a reduced one of the picture that was planned
+ * for; with nothing to do, a copy. ERR_LIMIT: out of memory. */
 CHECKED int fit_apply(struct image *dst, const struct image *src, const struct fit_plan *plan,
                       struct err *err);
 /* The same, but takes src's pixels when nothing is to do. src is empty after success. */

@@ -136,7 +136,7 @@ bool image_orient(struct image *image, uint32_t orientation)
     return true;
 }
 
-void image_flatten(struct image *image, uint8_t background)
+void image_flatten(struct image *image, const uint8_t *background)
 {
     CHECK(image->channels == 2 || image->channels == 4);
     const uint32_t colours = image->channels - 1;
@@ -147,7 +147,7 @@ void image_flatten(struct image *image, uint8_t background)
         for (uint32_t x = 0; x < image->width; x++) {
             const uint32_t alpha = src[colours];
             for (uint32_t c = 0; c < colours; c++)
-                dst[c] = (uint8_t)((alpha * src[c] + (255 - alpha) * background + 127) / 255);
+                dst[c] = (uint8_t)((alpha * src[c] + (255 - alpha) * background[c] + 127) / 255);
             src += image->channels;
             dst += colours;
         }

@@ -35,8 +35,8 @@ void image_copy(struct image *dst, uint32_t x, uint32_t y, const struct image *s
 /* Turns and mirrors as the EXIF orientation (1 to 8; others do nothing) says, so that the picture
  * stands upright. False: out of memory, *image unchanged. */
 bool image_orient(struct image *image, uint32_t orientation);
-/* Blends alpha on one gray level of background and drops it: RGBA becomes RGB, gray + alpha
- * becomes gray. In place, keeping the allocation. round((a*p + (255-a)*background) / 255). */
-void image_flatten(struct image *image, uint8_t background);
+/* Blends alpha on a background, a level for each colour, and drops it: RGBA becomes RGB, gray +
+ * alpha becomes gray. In place, keeping the allocation. round((a*p + (255-a)*background) / 255). */
+void image_flatten(struct image *image, const uint8_t *background);
 
 #endif

@@ -18,10 +18,10 @@
 #pragma STDC FP_CONTRACT OFF /* GCC does not contract under -std=c17 */
 #endif
 
-#define SUPPORT       2.0 /* of the bicubic filter, in input pixels at scale 1 */
-#define FRACTION_BITS 22  /* 32 less 8 for the sample and 2 for weights outside 0..1 */
-#define LANES         16  /* rows that go through the horizontal pass side by side */
-#define STRIP         64  /* bytes that go through the vertical pass side by side */
+#define PI            3.14159265358979323846
+#define FRACTION_BITS 22 /* 32 less 8 for the sample and 2 for weights outside 0..1 */
+#define LANES         16 /* rows that go through the horizontal pass side by side */
+#define STRIP         64 /* bytes that go through the vertical pass side by side */
 
 #if defined(__x86_64__)
 #define HAVE_AVX2_BUILD 1
@@ -51,6 +51,44 @@ static double bicubic(double x)
     return 0.0;
 }
 
+static double sinc(double x)
+{
+    const double angle = x * PI;
+    return x == 0.0 ? 1.0 : sin(angle) / angle;
+}
+
+static double lanczos(double x)
+{
+    return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0;
+}
+
+static double bilinear(double x)
+{
+    x = x < 0.0 ? -x : x;
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+static double box(double x)
+{
+    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
+}
+
+/* support: in input pixels at scale 1. */
+static const struct kernel {
+    const char *name;
+    double support;
+    double (*weight)(double x);
+} kernels[RESIZE_FILTERS_COUNT] = {
+    [RESIZE_BICUBIC] = {"bicubic", 2.0, bicubic},    [RESIZE_LANCZOS] = {"lanczos", 3.0, lanczos},
+    [RESIZE_BILINEAR] = {"bilinear", 1.0, bilinear}, [RESIZE_BOX] = {"box", 0.5, box},
+    [RESIZE_NEAREST] = {"nearest", 0.0, NULL}, /* is no sum: see nearest_* */
+};
+
+const char *resize_filter_name(enum resize_filter filter)
+{
+    return (uint32_t)filter < RESIZE_FILTERS_COUNT ? kernels[filter].name : "unknown";
+}
+
 static int32_t to_fixed(double weight)
 {
     const double scaled = weight * (double)(1 << FRACTION_BITS);
@@ -58,11 +96,12 @@ static int32_t to_fixed(double weight)
 }
 
 /* Weights of one output sample; scratch holds taps->width doubles. */
-static void taps_fill(struct taps *taps, uint32_t output, uint32_t inputs, double *scratch)
+static void taps_fill(struct taps *taps, uint32_t output, uint32_t inputs,
+                      const struct kernel *kernel, double *scratch)
 {
     const double scale = (double)inputs / taps->outputs;
     const double stretch = scale < 1.0 ? 1.0 : scale;
-    const double support = SUPPORT * stretch;
+    const double support = kernel->support * stretch;
     const double centre = (output + 0.5) * scale;
     const double inverse = 1.0 / stretch;
     const double low = centre - support + 0.5;
@@ -73,7 +112,7 @@ static void taps_fill(struct taps *taps, uint32_t output, uint32_t inputs, doubl
     CHECK(end > first && count <= taps->width);
     double sum = 0.0;
     for (uint32_t i = 0; i < count; i++) {
-        scratch[i] = bicubic(((double)i + (double)first - centre + 0.5) * inverse);
+        scratch[i] = kernel->weight(((double)i + (double)first - centre + 0.5) * inverse);
         sum += scratch[i];
     }
     int32_t *weight = taps->weight + output * taps->width;
@@ -83,11 +122,12 @@ static void taps_fill(struct taps *taps, uint32_t output, uint32_t inputs, doubl
     taps->count[output] = count;
 }
 
-static bool taps_init(struct taps *taps, uint32_t inputs, uint32_t outputs)
+static bool taps_init(struct taps *taps, uint32_t inputs, uint32_t outputs,
+                      const struct kernel *kernel)
 {
     *taps = (struct taps){.outputs = outputs};
     const double scale = (double)inputs / outputs;
-    taps->width = (size_t)ceil(SUPPORT * (scale < 1.0 ? 1.0 : scale)) * 2 + 1;
+    taps->width = (size_t)ceil(kernel->support * (scale < 1.0 ? 1.0 : scale)) * 2 + 1;
     size_t weights, bytes;
     const size_t bounds = (size_t)outputs * 2 * sizeof(uint32_t);
     if (__builtin_mul_overflow(taps->width * sizeof(int32_t), (size_t)outputs, &weights) ||
@@ -101,7 +141,7 @@ static bool taps_init(struct taps *taps, uint32_t inputs, uint32_t outputs)
     after = taps->weight + taps->width * outputs;
     taps->first = after;
     taps->count = taps->first + outputs;
-    for (uint32_t i = 0; i < outputs; i++) taps_fill(taps, i, inputs, scratch);
+    for (uint32_t i = 0; i < outputs; i++) taps_fill(taps, i, inputs, kernel, scratch);
     return true;
 }
 
@@ -288,13 +328,13 @@ static bool has_avx2(void)
 
 /* Makes *dst from rows src_y to src_y + rows of src, width changed. */
 static bool resize_width(struct image *dst, const struct image *src, uint32_t width, uint32_t src_y,
-                         uint32_t rows)
+                         uint32_t rows, const struct kernel *kernel)
 {
     struct taps taps = {0};
     struct image result = {0};
     uint8_t *block = NULL;
     const size_t columns = (size_t)src->channels * ((size_t)src->width + width);
-    bool made = taps_init(&taps, src->width, width) &&
+    bool made = taps_init(&taps, src->width, width, kernel) &&
                 image_init(&result, width, rows, src->channels) &&
                 (block = mem_try(columns * LANES)) != NULL;
     if (made) {
@@ -347,39 +387,90 @@ static bool is_vertical_first(const struct image *src, uint32_t width, uint32_t 
 }
 
 static bool resize_both(struct image *dst, const struct image *src, uint32_t width,
-                        const struct taps *rows)
+                        const struct taps *rows, const struct kernel *kernel)
 {
     struct image between = {0};
     const uint32_t last = rows->outputs - 1;
     bool made;
     if (is_vertical_first(src, width, rows->outputs)) {
         made = resize_height(&between, src, rows, 0) &&
-               resize_width(dst, &between, width, 0, between.height);
+               resize_width(dst, &between, width, 0, between.height, kernel);
     } else {
         const uint32_t first_row = rows->first[0];
         const uint32_t end_row = rows->first[last] + rows->count[last];
-        made = resize_width(&between, src, width, first_row, end_row - first_row) &&
+        made = resize_width(&between, src, width, first_row, end_row - first_row, kernel) &&
                resize_height(dst, &between, rows, first_row);
     }
     image_deinit(&between);
     return made;
 }
 
+static bool resize_sums(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
+                        const struct kernel *kernel)
+{
+    struct taps rows = {0};
+    if (height == src->height) return resize_width(dst, src, width, 0, src->height, kernel);
+    const bool made = taps_init(&rows, src->height, height, kernel) &&
+                      (width == src->width ? resize_height(dst, src, &rows, 0)
+                                           : resize_both(dst, src, width, &rows, kernel));
+    taps_deinit(&rows);
+    return made;
+}
+
+/* The input sample under the centre of each output sample. The position is summed up as Pillow
+ * does it (ImagingScaleAffine), because its rounding decides where two samples are as near. */
+static void nearest_places(uint32_t *place, uint32_t outputs, uint32_t inputs)
+{
+    const double scale = (double)inputs / outputs;
+    double at = scale * 0.5;
+    for (uint32_t i = 0; i < outputs; i++) {
+        place[i] = at < (double)inputs ? (uint32_t)at : inputs - 1;
+        at += scale;
+    }
+}
+
+static bool resize_nearest(struct image *dst, const struct image *src, uint32_t width,
+                           uint32_t height)
+{
+    uint32_t *column = mem_try(((size_t)width + height) * sizeof *column);
+    if (!column || !image_init(dst, width, height, src->channels)) {
+        mem_free(column);
+        return false;
+    }
+    uint32_t *row = column + width;
+    nearest_places(column, width, src->width);
+    nearest_places(row, height, src->height);
+    const size_t channels = src->channels;
+    for (uint32_t y = 0; y < height; y++) {
+        const uint8_t *in = image_row(src, row[y]);
+        uint8_t *out = image_row(dst, y);
+        for (uint32_t x = 0; x < width; x++)
+            for (size_t c = 0; c < channels; c++) *out++ = in[column[x] * channels + c];
+    }
+    mem_free(column);
+    return true;
+}
+
+int resize_image(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
+                 enum resize_filter filter, struct err *err)
+{
+    CHECK(src->pixels && src->channels >= 1 && src->channels <= IMAGE_CHANNELS_MAX);
+    CHECK((uint32_t)filter < RESIZE_FILTERS_COUNT);
+    *dst = (struct image){0};
+    if (!width || !height) return err_set(err, ERR_INVALID, "resize to %ux%u", width, height);
+    bool made;
+    if (width == src->width && height == src->height)
+        made = copy(dst, src);
+    else if (filter == RESIZE_NEAREST)
+        made = resize_nearest(dst, src, width, height);
+    else
+        made = resize_sums(dst, src, width, height, &kernels[filter]);
+    if (made) return 0;
+    return err_set(err, ERR_LIMIT, "out of memory for a picture of %ux%u", width, height);
+}
+
 int resize_bicubic(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
                    struct err *err)
 {
-    CHECK(src->pixels && src->channels >= 1 && src->channels <= IMAGE_CHANNELS_MAX);
-    *dst = (struct image){0};
-    if (!width || !height) return err_set(err, ERR_INVALID, "resize to %ux%u", width, height);
-    struct taps rows = {0};
-    bool made;
-    if (height == src->height)
-        made = width == src->width ? copy(dst, src) : resize_width(dst, src, width, 0, src->height);
-    else
-        made = taps_init(&rows, src->height, height) &&
-               (width == src->width ? resize_height(dst, src, &rows, 0)
-                                    : resize_both(dst, src, width, &rows));
-    taps_deinit(&rows);
-    if (made) return 0;
-    return err_set(err, ERR_LIMIT, "out of memory for a picture of %ux%u", width, height);
+    return resize_image(dst, src, width, height, RESIZE_BICUBIC, err);
 }

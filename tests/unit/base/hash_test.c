@@ -25,6 +25,23 @@ TEST(hash, known_texts_have_known_digests)
     }
 }
 
+TEST(hash, other_kinds_have_known_digests)
+{
+    UNUSED_STATE;
+    static const char *const digests[HASH_KINDS_COUNT] = {
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "900150983cd24fb0d6963f7d28e17f72",
+        "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+        "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"};
+    static const char *const names[HASH_KINDS_COUNT] = {"sha256", "md5", "sha512"};
+    for (int i = 0; i < HASH_KINDS_COUNT; i++) {
+        char text[HASH_TEXT_MAX];
+        EXPECT(hash_text(text, (enum hash_kind)i, "abc", 3));
+        EXPECT_TEXT(text, digests[i]);
+        EXPECT_TEXT(hash_kind_name((enum hash_kind)i), names[i]);
+    }
+}
+
 TEST(hash, pieces_give_the_digest_of_the_whole_and_end_starts_anew)
 {
     UNUSED_STATE;
@@ -54,6 +71,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(hash, known_texts_have_known_digests),
+        RUN(hash, other_kinds_have_known_digests),
         RUN(hash, pieces_give_the_digest_of_the_whole_and_end_starts_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,7 +70,7 @@ static int start(void **state)
         put_jpeg(name, 120 + 40 * i, i == 7 ? 100 : 160, i);
     }
     put(files, "page.html", "<!doctype html><html><p>not here</p></html>", 43);
-    put(files, "gif", "GIF89a\1\0\1\0\0\0\0;", 14);
+    put(files, "bmp", "BM\x36\0\0\0\0\0\0\0\x36\0", 12);
     web_server_start(&web, SCRIPT, files, NULL);
     return 0;
 }
@@ -320,7 +320,7 @@ TEST(download, gives_every_row_a_typed_end)
         {"empty", "empty_body", "failed_to_download", "the body is empty"},
         {"files/page.html?type=image/jpeg", "unknown_format", "failed_to_resize",
          "the bytes are no picture"},
-        {"files/gif", "unsupported_format", "failed_to_resize",
+        {"files/bmp", "unsupported_format", "failed_to_resize",
          "a picture of a format that is not decoded"},
         {"files/cut.jpg", "truncated", "failed_to_resize", "the picture is cut short"},
         {"files/5.jpg", "too_many_pixels", "failed_to_resize",
@@ -385,7 +385,8 @@ static void run_once(uint32_t transfers, uint32_t threads, bool backwards, struc
     }
     ready(&fixture);
     harness_job(&fixture.harness, backwards);
-    static const char *const names[] = {"00000.tar",        "00001.tar",        "00002.tar",
+    static const char *const names[] = {"00000.idx",        "00001.idx",        "00002.idx",
+                                        "00000.tar",        "00001.tar",        "00002.tar",
                                         "00000.rows.jsonl", "00001.rows.jsonl", "00002.rows.jsonl"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         output_text(&fixture, names[i], out);
@@ -652,6 +653,13 @@ TEST(check, names_the_option_that_is_wrong)
     WRONG((fixture.spec.extra_columns = extra, fixture.spec.n_extra_columns = 1),
           "--extra-columns");
     WRONG(fixture.spec.user_agent = (char *)(uintptr_t) "a\r\nb", "--user-agent");
+    WRONG(fixture.spec.background = (char *)(uintptr_t) "grey", "--background must be");
+    WRONG(fixture.spec.background = (char *)(uintptr_t) "#12345", "--background must be");
+    WRONG(fixture.spec.compute_hash = 99, "--compute-hash");
+    WRONG((fixture.spec.compute_hash = 3,
+           fixture.spec.verify_hash_column = (char *)(uintptr_t) "sum"),
+          "--verify-hash-column");
+    WRONG(fixture.spec.verify_hash_column = (char *)(uintptr_t) "url", "--verify-hash-column");
 #undef WRONG
     EXPECT_EQ(job_download.check((const uint8_t *)"\xff\xff", 2, &err), ERR_INVALID);
     fixture_deinit(&fixture);

@@ -97,9 +97,10 @@ static void read_list(struct reading *reading, enum list_format format, const ch
 {
     struct list_source *source = NULL;
     struct list_records *records = NULL;
-    struct list_columns columns = {.format = format, .wanted = {"url", caption, extra}};
+    struct list_columns columns = {.format = format,
+                                   .wanted = {"url", caption, [LIST_FIRST_EXTRA] = extra}};
     struct buf out;
-    columns.wanted_count = extra ? 3 : 2;
+    columns.wanted_count = LIST_FIRST_EXTRA + (extra ? 1 : 0);
     buf_init(&out, 0);
     reading->rc = list_source_open(&source, reading->path, &reading->err);
     if (!reading->rc)

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct download_options options = {
-    .input = "/data/<list> & \"more\".csv", .shard_rows = 10000, .image_size = 448, .quality = 95};
+static const struct download_options options = {.input = "/data/<list> & \"more\".csv",
+                                                .shard_rows = 10000,
+                                                .image_size = 448,
+                                                .picture.encode.quality = 95};
 
 static void add(void *ctx, const char *name, int64_t value)
 {

@@ -166,6 +166,153 @@ TEST(encode, refuses_what_a_jpeg_cannot_hold)
     buf_deinit(&file);
 }
 
+static const struct encode_options settings[] = {
+    {ENCODE_JPEG, 95, false}, {ENCODE_WEBP, 95, false}, {ENCODE_WEBP, 70, true},
+    {ENCODE_WEBP, 5, true},   {ENCODE_PNG, 6, false},   {ENCODE_PNG, 1, false},
+};
+#define SETTINGS (sizeof settings / sizeof settings[0])
+
+static bool keeps_pixels(const struct encode_options *options)
+{
+    return options->format == ENCODE_PNG || options->lossless;
+}
+
+static void check_format(const struct encode_options *options, uint32_t channels)
+{
+    static const enum decode_format decoded[] = {DECODE_FORMAT_JPEG, DECODE_FORMAT_WEBP,
+                                                 DECODE_FORMAT_PNG};
+    struct image image = smooth(61, 47, channels), back;
+    struct buf file, again;
+    struct err err;
+    buf_init(&file, 0);
+    buf_init(&again, 0);
+    EXPECT_OK(encode(&file, &image, options, &err), &err);
+    EXPECT_OK(encode(&again, &image, options, &err), &err);
+    EXPECT_EQ(file.len, again.len);
+    EXPECT_MEM(file.data, again.data, file.len);
+    EXPECT_EQ(decode_sniff((const uint8_t *)file.data, file.len), decoded[options->format]);
+    decode_back(&back, &file);
+    EXPECT_EQ(back.width, 61);
+    EXPECT_EQ(back.height, 47);
+    for (uint32_t y = 0; y < 47; y++)
+        for (uint32_t i = 0; i < 61 * 3; i++) {
+            const int was = image_row(&image, y)[i / 3 * channels + i % 3 % channels];
+            EXPECT(abs(was - image_row(&back, y)[i]) <= (keeps_pixels(options) ? 0 : 8));
+        }
+    image_deinit(&image);
+    image_deinit(&back);
+    buf_deinit(&file);
+    buf_deinit(&again);
+}
+
+TEST(encode, every_format_gives_the_picture_back_and_the_same_bytes_each_time)
+{
+    UNUSED_STATE;
+    for (size_t i = 0; i < SETTINGS; i++)
+        for (uint32_t channels = 1; channels <= 3; channels += 2)
+            check_format(&settings[i], channels);
+    EXPECT_TEXT(encode_extension(ENCODE_JPEG), "jpg");
+    EXPECT_TEXT(encode_extension(ENCODE_WEBP), "webp");
+    EXPECT_TEXT(encode_extension(ENCODE_PNG), "png");
+    EXPECT_TEXT(encode_extension(ENCODE_FORMATS_COUNT), "unknown");
+}
+
+static size_t bytes_of(const struct image *image, const struct encode_options *options)
+{
+    struct buf file;
+    struct err err;
+    buf_init(&file, 0);
+    EXPECT_OK(encode(&file, image, options, &err), &err);
+    const size_t bytes = file.len;
+    buf_deinit(&file);
+    return bytes;
+}
+
+TEST(encode, quality_and_level_count_in_every_format)
+{
+    UNUSED_STATE;
+    struct image image = smooth(100, 80, 3);
+    EXPECT(bytes_of(&image, &(struct encode_options){ENCODE_WEBP, 20, false}) <
+           bytes_of(&image, &(struct encode_options){ENCODE_WEBP, 90, false}));
+    EXPECT(bytes_of(&image, &(struct encode_options){ENCODE_PNG, 9, false}) <
+           bytes_of(&image, &(struct encode_options){ENCODE_PNG, 1, false}));
+    image_deinit(&image);
+}
+
+TEST(encode, every_format_leaves_a_full_buffer_as_it_was)
+{
+    UNUSED_STATE;
+    struct image image = noise(300, 200);
+    struct err err;
+    static const size_t limits[] = {600, 20000, 40000};
+    for (size_t i = 0; i < SETTINGS; i++)
+        for (int limit = 0; limit < 3; limit++) {
+            struct buf file;
+            buf_init(&file, limits[limit]);
+            buf_text(&file, "before");
+            EXPECT_EQ(encode(&file, &image, &settings[i], &err), ERR_LIMIT);
+            EXPECT_TEXT(buf_str(&file), "before");
+            EXPECT_EQ(file.len, 6);
+            buf_deinit(&file);
+        }
+    image_deinit(&image);
+}
+
+TEST(encode, every_format_survives_every_failed_allocation)
+{
+    UNUSED_STATE;
+    for (size_t i = 0; i < SETTINGS; i++)
+        for (uint32_t channels = 1; channels <= 3; channels += 2) {
+            struct image image = smooth(60, 50, channels);
+            struct err err;
+            int64_t after = 0;
+            for (;; after++) {
+                struct buf file;
+                buf_init(&file, 0);
+                (void)mem_fail(after, 1);
+                const int rc = encode(&file, &image, &settings[i], &err);
+                const int64_t calls = mem_fail(-1, 0);
+                EXPECT_EQ(rc, calls > after ? ERR_LIMIT : 0);
+                buf_deinit(&file);
+                if (!rc) break;
+            }
+            EXPECT(after > 0);
+            image_deinit(&image);
+        }
+}
+
+TEST(encode, refuses_what_a_webp_or_a_png_cannot_hold)
+{
+    UNUSED_STATE;
+    struct image image;
+    struct buf file;
+    struct err err;
+    buf_init(&file, 0);
+    EXPECT(image_init(&image, 4, 4, 4));
+    EXPECT_EQ(encode_webp(&file, &image, 95, false, &err), ERR_INVALID);
+    EXPECT_EQ(encode_png(&file, &image, 6, &err), ERR_INVALID);
+    image_deinit(&image);
+    EXPECT(image_init(&image, 65501, 1, 1));
+    EXPECT_EQ(encode_png(&file, &image, 6, &err), ERR_INVALID);
+    image.width = 65500;
+    EXPECT_EQ(encode_png(&file, &image, 0, &err), ERR_INVALID);
+    EXPECT_EQ(encode_png(&file, &image, 10, &err), ERR_INVALID);
+    EXPECT_OK(encode_png(&file, &image, 1, &err), &err);
+    buf_clear(&file);
+    image.width = 16384;
+    EXPECT_EQ(encode_webp(&file, &image, 95, false, &err), ERR_INVALID);
+    image.width = 16383;
+    EXPECT_EQ(encode_webp(&file, &image, 0, false, &err), ERR_INVALID);
+    EXPECT_EQ(encode_webp(&file, &image, 101, true, &err), ERR_INVALID);
+    EXPECT_EQ(
+        encode(&file, &image, &(struct encode_options){ENCODE_FORMATS_COUNT, 50, false}, &err),
+        ERR_INVALID);
+    EXPECT_EQ(file.len, 0);
+    EXPECT_OK(encode_webp(&file, &image, 1, false, &err), &err);
+    image_deinit(&image);
+    buf_deinit(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +322,11 @@ int main(void)
         RUN(encode, leaves_the_buffer_as_it_was_when_it_is_full),
         RUN(encode, survives_every_failed_allocation),
         RUN(encode, refuses_what_a_jpeg_cannot_hold),
+        RUN(encode, every_format_gives_the_picture_back_and_the_same_bytes_each_time),
+        RUN(encode, quality_and_level_count_in_every_format),
+        RUN(encode, every_format_leaves_a_full_buffer_as_it_was),
+        RUN(encode, every_format_survives_every_failed_allocation),
+        RUN(encode, refuses_what_a_webp_or_a_png_cannot_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

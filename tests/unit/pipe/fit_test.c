@@ -72,6 +72,86 @@ TEST(fit, keep_ratio_and_center_crop_scale_the_shorter_side)
     EXPECT(!plan.resized && !plan.cropped && !plan.padded);
 }
 
+TEST(fit, keep_ratio_largest_scales_the_longer_side_without_bars)
+{
+    UNUSED_STATE;
+    struct fit_plan plan = plan_of(FIT_KEEP_RATIO_LARGEST, 1024, 683, 448);
+    expect_sizes(&plan, 448, 298, 448, 298);
+    EXPECT(plan.resized && !plan.cropped && !plan.padded);
+    plan = plan_of(FIT_KEEP_RATIO_LARGEST, 30, 60, 448); /* enlarges too */
+    expect_sizes(&plan, 224, 448, 224, 448);
+    plan = plan_of(FIT_KEEP_RATIO_LARGEST, 448, 5, 448);
+    EXPECT(!plan.resized);
+}
+
+TEST(fit, only_shrinking_leaves_alone_what_is_small_in_the_side_that_counts)
+{
+    UNUSED_STATE;
+    static const struct {
+        enum fit_mode mode, want;
+        uint32_t width, height;
+    } rows[] = {
+        /* the shorter side counts: nothing is cropped either */
+        {FIT_KEEP_RATIO, FIT_NO, 300, 100},
+        {FIT_KEEP_RATIO, FIT_KEEP_RATIO, 101, 300},
+        {FIT_CENTER_CROP, FIT_NO, 300, 100},
+        {FIT_CENTER_CROP, FIT_CENTER_CROP, 300, 101},
+        /* the longer one: no bars either */
+        {FIT_BORDER, FIT_NO, 100, 40},
+        {FIT_BORDER, FIT_BORDER, 40, 101},
+        {FIT_KEEP_RATIO_LARGEST, FIT_NO, 100, 100},
+        {FIT_KEEP_RATIO_LARGEST, FIT_KEEP_RATIO_LARGEST, 101, 9},
+        /* as the picture's ratio says */
+        {FIT_ADAPTIVE, FIT_NO, 160, 100},
+        {FIT_ADAPTIVE, FIT_ADAPTIVE, 160, 101},
+        {FIT_ADAPTIVE, FIT_NO, 100, 30},
+        {FIT_ADAPTIVE, FIT_ADAPTIVE, 101, 30},
+        {FIT_NO, FIT_NO, 500, 500},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        EXPECT_EQ(fit_mode_if_bigger(rows[i].mode, rows[i].width, rows[i].height, 100),
+                  rows[i].want);
+}
+
+TEST(fit, a_reduced_picture_still_has_what_the_filter_needs)
+{
+    UNUSED_STATE;
+    EXPECT_EQ(fit_reduction(3000, 2000, FIT_KEEP_RATIO, 448), 4);
+    EXPECT_EQ(fit_reduction(3584, 4000, FIT_CENTER_CROP, 448), 8);
+    EXPECT_EQ(fit_reduction(3583, 4000, FIT_CENTER_CROP, 448), 4);
+    EXPECT_EQ(fit_reduction(60000, 60000, FIT_ADAPTIVE, 448), 8);
+    EXPECT_EQ(fit_reduction(895, 895, FIT_BORDER, 448), 1);
+    EXPECT_EQ(fit_reduction(896, 10, FIT_BORDER, 448), 2);
+    EXPECT_EQ(fit_reduction(5000, 5000, FIT_NO, 448), 1);
+    EXPECT_EQ(fit_reduction(10, 60000, FIT_KEEP_RATIO, 448), 1);
+    for (uint32_t width = 1; width < 400; width += 7)
+        for (uint32_t height = 1; height < 400; height += 11)
+            for (int mode = 0; mode < FIT_MODES_COUNT; mode++) {
+                const struct fit_plan plan = plan_of((enum fit_mode)mode, width, height, 24);
+                const uint32_t by = fit_reduction(width, height, (enum fit_mode)mode, 24);
+                if (by > 1) EXPECT((width + by - 1) / by >= plan.scaled_width);
+                if (by > 1) EXPECT((height + by - 1) / by >= plan.scaled_height);
+            }
+}
+
+TEST(fit, uses_the_filter_of_the_plan)
+{
+    UNUSED_STATE;
+    struct image src, want, dst;
+    struct err err;
+    EXPECT(image_init(&src, 9, 6, 1));
+    for (uint32_t i = 0; i < 54; i++) src.pixels[i] = (uint8_t)(i * i * 7);
+    struct fit_plan plan = plan_of(FIT_KEEP_RATIO, 9, 6, 4);
+    EXPECT_EQ(plan.filter, RESIZE_BICUBIC);
+    plan.filter = RESIZE_BOX;
+    EXPECT_OK(fit_apply(&dst, &src, &plan, &err), &err);
+    EXPECT_OK(resize_image(&want, &src, 6, 4, RESIZE_BOX, &err), &err);
+    EXPECT_MEM(dst.pixels, want.pixels, 24);
+    image_deinit(&src);
+    image_deinit(&want);
+    image_deinit(&dst);
+}
+
 TEST(fit, a_side_never_becomes_zero)
 {
     UNUSED_STATE;
@@ -175,8 +255,8 @@ TEST(fit, takes_the_pixels_when_nothing_is_to_do)
     EXPECT_OK(fit_take(&src, &dst, &plan, &err), &err);
     EXPECT(dst.pixels == NULL);
     EXPECT_EQ(src.width, 8);
-    EXPECT_OK(fit_apply(&dst, &src, &(struct fit_plan){8, 8, 8, 8, 0, 0, 0, 0, 0, 0, 0, 0}, &err),
-              &err); /* a copy */
+    plan = plan_of(FIT_NO, 8, 8, 0);
+    EXPECT_OK(fit_apply(&dst, &src, &plan, &err), &err); /* a copy */
     EXPECT(dst.pixels != src.pixels);
     EXPECT_MEM(dst.pixels, src.pixels, 8 * 8 * 3);
     image_deinit(&src);
@@ -219,6 +299,10 @@ int main(void)
         RUN(fit, adaptive_crops_mild_ratios_and_pads_extreme_ones),
         RUN(fit, border_pads_with_white),
         RUN(fit, keep_ratio_and_center_crop_scale_the_shorter_side),
+        RUN(fit, keep_ratio_largest_scales_the_longer_side_without_bars),
+        RUN(fit, only_shrinking_leaves_alone_what_is_small_in_the_side_that_counts),
+        RUN(fit, a_reduced_picture_still_has_what_the_filter_needs),
+        RUN(fit, uses_the_filter_of_the_plan),
         RUN(fit, a_side_never_becomes_zero),
         RUN(fit, refuses_what_cannot_be_done),
         RUN(fit, the_crop_shows_the_middle),

@@ -72,7 +72,7 @@ TEST(image, blends_alpha_to_the_nearest_level)
             image_row(&image, y)[2 * x] = (uint8_t)x;
             image_row(&image, y)[2 * x + 1] = (uint8_t)y;
         }
-    image_flatten(&image, 255);
+    image_flatten(&image, (const uint8_t[]){255});
     EXPECT_EQ(image.channels, 1);
     EXPECT_EQ(image.stride, 256);
     for (uint32_t alpha = 0; alpha < 256; alpha++)
@@ -87,11 +87,11 @@ TEST(image, blends_colours_one_by_one)
 {
     UNUSED_STATE;
     static const uint8_t pixels[] = {10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 200, 128};
-    static const uint8_t want[] = {10, 20, 30, 7, 7, 7, 3, 54, 104};
+    static const uint8_t want[] = {10, 20, 30, 7, 8, 9, 3, 54, 105};
     struct image image;
     EXPECT(image_init(&image, 3, 1, 4));
     memcpy(image.pixels, pixels, sizeof pixels);
-    image_flatten(&image, 7);
+    image_flatten(&image, (const uint8_t[]){7, 8, 9});
     EXPECT_EQ(image.channels, 3);
     EXPECT_MEM(image.pixels, want, sizeof want);
     image_deinit(&image);

@@ -30,13 +30,14 @@ struct sizes {
     uint32_t width, height, channels, kind, out_width, out_height;
 };
 
-static void check_case(const struct sizes *sizes, const char *want, const char *line)
+static void check_case(const struct sizes *sizes, enum resize_filter filter, const char *want,
+                       const char *line)
 {
     struct image src, dst;
     struct err err;
     EXPECT(image_init(&src, sizes->width, sizes->height, sizes->channels));
     fill(&src, (int)sizes->kind);
-    EXPECT_OK(resize_bicubic(&dst, &src, sizes->out_width, sizes->out_height, &err), &err);
+    EXPECT_OK(resize_image(&dst, &src, sizes->out_width, sizes->out_height, filter, &err), &err);
     EXPECT_EQ(dst.width, sizes->out_width);
     EXPECT_EQ(dst.height, sizes->out_height);
     char got[HASH_SHA256_TEXT];
@@ -47,12 +48,13 @@ static void check_case(const struct sizes *sizes, const char *want, const char *
     image_deinit(&dst);
 }
 
-TEST(resize, equals_pillow_in_every_golden_case)
+static void check_filter(enum resize_filter filter)
 {
-    UNUSED_STATE;
-    FILE *file = fopen(TESTS_DIR "/golden/resize_bicubic.txt", "re");
+    char line[256], path[512];
+    (void)snprintf(path, sizeof path, TESTS_DIR "/golden/resize_%s.txt",
+                   resize_filter_name(filter));
+    FILE *file = fopen(path, "re");
     EXPECT(file != NULL);
-    char line[256];
     int cases = 0;
     while (fgets(line, sizeof line, file)) {
         struct sizes sizes;
@@ -61,11 +63,36 @@ TEST(resize, equals_pillow_in_every_golden_case)
         EXPECT_EQ(sscanf(line, "%u %u %u %u %u %u %64s", &sizes.width, &sizes.height,
                          &sizes.channels, &sizes.kind, &sizes.out_width, &sizes.out_height, want),
                   7);
-        check_case(&sizes, want, line);
+        check_case(&sizes, filter, want, line);
         cases++;
     }
     (void)fclose(file);
     EXPECT(cases >= 100);
+}
+
+TEST(resize, equals_pillow_in_every_golden_case_of_every_filter)
+{
+    UNUSED_STATE;
+    for (int i = 0; i < RESIZE_FILTERS_COUNT; i++) check_filter((enum resize_filter)i);
+    EXPECT_TEXT(resize_filter_name(RESIZE_FILTERS_COUNT), "unknown");
+}
+
+TEST(resize, box_is_the_mean_where_the_scale_is_a_whole_number)
+{
+    UNUSED_STATE;
+    struct image src, dst;
+    struct err err;
+    EXPECT(image_init(&src, 12, 8, 1));
+    fill(&src, 0);
+    EXPECT_OK(resize_image(&dst, &src, 12, 2, RESIZE_BOX, &err), &err);
+    for (uint32_t y = 0; y < 2; y++)
+        for (uint32_t x = 0; x < 12; x++) {
+            int sum = 0;
+            for (uint32_t i = 0; i < 4; i++) sum += image_row(&src, y * 4 + i)[x];
+            EXPECT_EQ(image_row(&dst, y)[x], (sum + 2) / 4);
+        }
+    image_deinit(&src);
+    image_deinit(&dst);
 }
 
 /* One axis, one sample, straight from the recipe; src is read at a step. */
@@ -201,14 +228,31 @@ TEST(resize, survives_every_failed_allocation)
     }
 }
 
+TEST(resize, nearest_survives_every_failed_allocation)
+{
+    UNUSED_STATE;
+    struct image src, dst;
+    struct err err;
+    EXPECT(image_init(&src, 8, 9, 3));
+    for (int after = 0; after < 2; after++) {
+        (void)mem_fail(after, 1);
+        EXPECT_EQ(resize_image(&dst, &src, 5, 5, RESIZE_NEAREST, &err), ERR_LIMIT);
+        (void)mem_fail(-1, 0);
+        EXPECT(dst.pixels == NULL);
+    }
+    image_deinit(&src);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(resize, equals_pillow_in_every_golden_case),
+        RUN(resize, equals_pillow_in_every_golden_case_of_every_filter),
+        RUN(resize, box_is_the_mean_where_the_scale_is_a_whole_number),
         RUN(resize, equals_a_plain_implementation_for_any_number_of_channels),
         RUN(resize, reads_rows_that_are_farther_apart_than_their_pixels),
         RUN(resize, refuses_a_zero_size),
         RUN(resize, survives_every_failed_allocation),
+        RUN(resize, nearest_survives_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,9 +12,9 @@
 
 #define THREADS 4
 
-static const char *const names[] = {"420.jpg",          "progressive.jpg",   "cmyk.jpg",
-                                    "exif_6.jpg",       "rgba.png",          "gray16.png",
-                                    "lossy_alpha.webp", "rgb_interlaced.png"};
+static const char *const names[] = {"420.jpg",          "progressive.jpg",    "cmyk.jpg",
+                                    "exif_6.jpg",       "rgba.png",           "gray16.png",
+                                    "lossy_alpha.webp", "rgb_interlaced.png", "inside_key.gif"};
 enum { NAMES = sizeof names / sizeof names[0] };
 
 struct run {

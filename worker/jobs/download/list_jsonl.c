@@ -58,11 +58,9 @@ int list_jsonl_columns(const struct list_columns *columns, const struct list_rec
 
 static bool set_value(struct list_row *row, uint32_t index, const json_t *value)
 {
-    if (index < LIST_FIRST_EXTRA) {
-        if (json_is_string(value))
-            list_row_set(row, index, json_string_value(value), json_string_length(value));
-        return true;
-    }
+    const bool is_text = index < LIST_FIRST_EXTRA && json_is_string(value);
+    if (is_text) list_row_set(row, index, json_string_value(value), json_string_length(value));
+    if (is_text || (index < LIST_FIRST_EXTRA && index != LIST_BOXES)) return true;
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!text) return false;
     row->field[index] = (uint32_t)row->text.len + 1;

@@ -14,15 +14,17 @@
 #include <stdint.h>
 
 #define LIST_EXTRA_MAX   64
-#define LIST_WANTED_MAX  (LIST_EXTRA_MAX + 2)
+#define LIST_WANTED_MAX  (LIST_EXTRA_MAX + LIST_FIRST_EXTRA)
 #define LIST_COLUMNS_MAX 16384 /* columns that a header may have */
 #define LIST_URL_COLUMN  0     /* in list_columns.wanted and list_row.field */
 #define LIST_CAPTION     1
-#define LIST_FIRST_EXTRA 2
+#define LIST_HASH        2 /* what the bytes should hash to */
+#define LIST_BOXES       3 /* what to blur, as JSON; see boxes.h */
+#define LIST_FIRST_EXTRA 4
 
 struct list_columns {
     enum list_format format;
-    const char *wanted[LIST_WANTED_MAX]; /* names; the caption's may be NULL; not owned */
+    const char *wanted[LIST_WANTED_MAX]; /* names; not owned; NULL: not wanted */
     uint32_t wanted_count;
     uint32_t *place; /* csv, tsv: wanted index + 1 of each column of the header; 0: not wanted */
     uint32_t places_count;
@@ -35,7 +37,7 @@ enum list_problem {
     LIST_ROW_NOT_JSON,     /* jsonl: not an object */
 };
 
-/* A row's fields: URL and caption as text, the others as JSON values. */
+/* A row's fields: those before LIST_FIRST_EXTRA as text, the others as JSON values. */
 struct list_row {
     struct buf text;
     uint32_t field[LIST_WANTED_MAX]; /* offset + 1 in text; 0: the row has no such field */

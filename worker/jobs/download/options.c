@@ -32,12 +32,14 @@ static const char *const reserved[] = {"url",
                                        "height",
                                        "original_width",
                                        "original_height",
+                                       "reduced",
                                        "content_type",
                                        "bytes",
                                        "exif",
                                        "sha256",
                                        "md5",
-                                       "sha512"};
+                                       "sha512",
+                                       "phash"};
 
 static void *unpack_alloc(void *ctx, size_t bytes)
 {
@@ -86,7 +88,6 @@ static int numbers(struct download_options *options, const Vlmq__Jobs__Download 
     const struct range ranges[] = {
         {"shard-rows", spec->shard_rows, 10000, DOWNLOAD_SHARD_ROWS_MAX, &options->shard_rows, 0},
         {"image-size", spec->image_size, 448, SIDE_MAX, &options->image_size, 0},
-        {"quality", spec->quality, 95, 100, &options->quality, 0},
         {"transfers", spec->transfers, 64, FETCH_TRANSFERS_MAX, &fetch->transfers, 0},
         {"timeout-ms", spec->timeout_ms, 20000, TIMEOUT_MS_MAX, 0, &fetch->total_ms},
         {"connect-timeout-ms", spec->connect_timeout_ms, 5000, TIMEOUT_MS_MAX, 0,
@@ -197,16 +198,22 @@ static int add_column(struct download_options *options, const char *name, const 
     return 0;
 }
 
+static int add_optional(struct download_options *options, const char *name, const char *option,
+                        struct err *err)
+{
+    if (name[0]) return add_column(options, name, option, err);
+    options->column[options->columns_count++] = NULL;
+    return 0;
+}
+
 static int columns(struct download_options *options, const Vlmq__Jobs__Download *spec,
                    struct err *err)
 {
     const char *url = spec->url_column[0] ? spec->url_column : "url";
     int rc = add_column(options, url, "url-column", err);
-    if (rc) return rc;
-    if (spec->caption_column[0])
-        rc = add_column(options, spec->caption_column, "caption-column", err);
-    else
-        options->column[options->columns_count++] = NULL;
+    if (!rc) rc = add_optional(options, spec->caption_column, "caption-column", err);
+    if (!rc) rc = add_optional(options, spec->verify_hash_column, "verify-hash-column", err);
+    if (!rc) rc = add_optional(options, spec->bbox_column, "bbox-column", err);
     for (size_t i = 0; i < spec->n_extra_columns && !rc; i++)
         rc = add_column(options, spec->extra_columns[i], "extra-columns", err);
     return rc;
@@ -241,6 +248,8 @@ static int fill(struct download_options *options, struct arena *arena,
     if (!rc) rc = columns(options, spec, err);
     if (!rc) rc = numbers(options, spec, err);
     if (!rc) rc = check_numbers(options, spec, err);
+    if (!rc) rc = picture_options_init(&options->picture, spec, err);
+    if (!rc) rc = download_options_sample(options, spec, err);
     if (!rc) rc = choose_agent(options, arena, spec->user_agent, err);
     return rc;
 }
@@ -280,9 +289,11 @@ void download_options_json(const struct download_options *options, struct buf *o
         if (i > LIST_FIRST_EXTRA) buf_byte(out, ',');
         str_json(out, options->column[i], strlen(options->column[i]));
     }
-    buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\",\"quality\":%u}",
-               options->shard_rows, options->image_size, fit_mode_name(options->resize_mode),
-               options->quality);
+    buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\"",
+               options->shard_rows, options->image_size, fit_mode_name(options->resize_mode));
+    picture_options_json(&options->picture, out);
+    download_options_sample_json(options, out);
+    buf_byte(out, '}');
 }
 
 struct list_columns download_columns(const struct download_options *options)

@@ -5,9 +5,13 @@
 #define DOWNLOAD_OPTIONS_H
 
 #include "common/base/err.h"
+#include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "proto/schema/jobs/download.pb-c.h"
 #include "worker/jobs/download/limits.h"
 #include "worker/jobs/download/list_row.h"
+#include "worker/jobs/download/options_picture.h"
+#include "worker/pipe/decode.h"
 #include "worker/pipe/fetch.h"
 #include "worker/pipe/fit.h"
 
@@ -21,13 +25,20 @@ struct download_options {
     const char *input;  /* a path */
     const char *output; /* as given */
     enum list_format format;
-    const char *column[LIST_WANTED_MAX]; /* URL, caption (NULL: none), then the extra ones */
+    const char *column[LIST_WANTED_MAX]; /* by place (list_row.h); NULL: none */
     uint32_t columns_count;
-    uint32_t shard_rows, image_size, quality;
+    uint32_t shard_rows, image_size;
     enum fit_mode resize_mode;
+    struct picture_options picture;
     struct fetch_options fetch; /* agent set, ca_file not */
     uint64_t pixels_max;
     uint32_t decode_threads; /* 0: as many as the worker has processors */
+    /* Of options_sample.c. */
+    enum decode_alpha alpha;
+    uint8_t background[3];
+    bool ignore_orientation, no_exif;
+    bool no_hash, phash;
+    enum hash_kind hash; /* of the bytes received */
 };
 
 /* Lets protobuf-c unpack into an arena; failed tells a full arena from bad bytes. */
@@ -42,6 +53,10 @@ CHECKED int download_options_init(struct download_options *options, struct arena
                                   const uint8_t *spec, size_t bytes, struct err *err);
 /* What shapes the output, as JSON: two jobs with different texts cannot share one. */
 void download_options_json(const struct download_options *options, struct buf *out);
+/* The part about pictures and what is written of them, and its fields of that JSON. */
+CHECKED int download_options_sample(struct download_options *options,
+                                    const Vlmq__Jobs__Download *spec, struct err *err);
+void download_options_sample_json(const struct download_options *options, struct buf *out);
 /* The columns to look for in a record; to be completed by list_columns_init. */
 struct list_columns download_columns(const struct download_options *options);
 

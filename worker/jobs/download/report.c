@@ -60,9 +60,16 @@ static void add_head(struct buf *out, const struct download_options *options)
     buf_text(out,
              "</style>\n</head>\n<body>\n<main>\n<h1>Download report</h1>\n<p class=\"path\">");
     str_html(out, options->input);
-    buf_printf(out, "</p>\n<p class=\"soft\">%u px, %s, JPEG quality %u, %u rows per shard</p>\n",
-               options->image_size, fit_mode_name(options->resize_mode), options->quality,
-               options->shard_rows);
+    const struct encode_options *encode = &options->picture.encode;
+    buf_text(out, "</p>\n<p class=\"soft\">");
+    if (options->picture.no_reencode)
+        buf_text(out, "as received");
+    else
+        buf_printf(out, "%u px, %s, %s, %s%s quality %u%s", options->image_size,
+                   fit_mode_name(options->resize_mode), resize_filter_name(options->picture.filter),
+                   encode->lossless ? "lossless " : "", encode_extension(encode->format),
+                   encode->quality, options->picture.fast ? ", fast" : "");
+    buf_printf(out, ", %u rows per shard</p>\n", options->shard_rows);
 }
 
 static void add_cards(struct buf *out, const struct totals *totals)

@@ -54,6 +54,7 @@ static void add_sizes(struct buf *out, const struct outcome *outcome)
     add_number(out, "height", outcome->height, outcome->height > 0);
     add_number(out, "original_width", outcome->original_width, outcome->original_width > 0);
     add_number(out, "original_height", outcome->original_height, outcome->original_height > 0);
+    if (outcome->reduced) add_number(out, "reduced", outcome->reduced, true);
 }
 
 void sample_json(const struct sample *sample, struct buf *out)
@@ -63,8 +64,9 @@ void sample_json(const struct sample *sample, struct buf *out)
     add_text(out, "status", "success");
     add_text(out, "error_message", NULL);
     add_sizes(out, sample->outcome);
-    add_text(out, "exif", "{}");
-    add_text(out, "sha256", sample->sha256);
+    if (sample->exif) add_text(out, "exif", sample->exif);
+    if (sample->hash_name) add_text(out, sample->hash_name, sample->hash);
+    if (sample->phash) add_text(out, "phash", sample->phash);
     buf_byte(out, '}');
 }
 
@@ -83,6 +85,7 @@ void sample_line(const struct sample *sample, struct buf *out)
     add_text(out, "format", outcome->body_bytes ? decode_format_name(outcome->format) : NULL);
     add_sizes(out, outcome);
     add_number(out, "bytes", outcome->body_bytes, outcome->body_bytes > 0);
-    add_text(out, "sha256", sample->sha256[0] ? sample->sha256 : NULL);
+    if (sample->hash_name) add_text(out, sample->hash_name, sample->hash[0] ? sample->hash : NULL);
+    if (sample->phash) add_text(out, "phash", sample->phash[0] ? sample->phash : NULL);
     buf_text(out, "}\n");
 }

@@ -6,10 +6,12 @@
 
 #include <stdio.h>
 
-static const char *const own_names[] = {"bad_row", "resize_failed", "encode_failed"};
-static const char *const own_texts[] = {"the row of the list cannot be read",
-                                        "the picture cannot be resized",
-                                        "the result cannot be encoded"};
+static const char *const own_names[] = {"bad_row", "resize_failed", "encode_failed",
+                                        "hash_mismatch", "bad_boxes"};
+static const char *const own_texts[] = {
+    "the row of the list cannot be read", "the picture cannot be resized",
+    "the result cannot be encoded", "the bytes have another hash than the list says",
+    "the boxes to blur cannot be read"};
 
 static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_UNKNOWN_FORMAT] = "the bytes are no picture",
@@ -21,6 +23,9 @@ static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_ZERO_SIZE] = "the picture has no pixels",
     [DECODE_TOO_MANY_SCANS] = "the picture has more scans than the limit",
     [DECODE_NO_MEMORY] = "the picture needs more memory than the limit",
+    [DECODE_TOO_SMALL] = "a side of the picture is below --min-image-size",
+    [DECODE_TOO_LARGE_AREA] = "the picture has more pixels than --max-image-area",
+    [DECODE_TOO_LARGE_ASPECT] = "the picture is longer and thinner than --max-aspect-ratio",
 };
 
 uint32_t status_of_fetch(enum fetch_status status)
@@ -44,7 +49,9 @@ const char *status_name(uint32_t status)
 enum status_class status_class(uint32_t status)
 {
     if (status == STATUS_SUCCESS) return CLASS_SUCCESS;
-    return status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW ? CLASS_DOWNLOAD : CLASS_RESIZE;
+    const bool download =
+        status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW || status == STATUS_HASH;
+    return download ? CLASS_DOWNLOAD : CLASS_RESIZE;
 }
 
 const char *status_class_name(enum status_class class)

@@ -18,7 +18,9 @@
 #define STATUS_BAD_ROW      STATUS_OWN_FIRST /* too long, an open quote, not a JSON object */
 #define STATUS_RESIZE       (STATUS_OWN_FIRST + 1)
 #define STATUS_ENCODE       (STATUS_OWN_FIRST + 2)
-#define STATUSES_COUNT      (STATUS_OWN_FIRST + 3)
+#define STATUS_HASH         (STATUS_OWN_FIRST + 3) /* other bytes than the list promises */
+#define STATUS_BOXES        (STATUS_OWN_FIRST + 4) /* what to blur cannot be read */
+#define STATUSES_COUNT      (STATUS_OWN_FIRST + 5)
 
 /* The three classes of img2dataset. */
 enum status_class { CLASS_SUCCESS, CLASS_DOWNLOAD, CLASS_RESIZE, CLASSES_COUNT };

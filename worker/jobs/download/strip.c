@@ -43,6 +43,12 @@ static bool shrink(struct buf *out, const struct buf *file)
     return ok;
 }
 
+/* A picture of a sample, by its name: everything but the two texts. */
+static bool is_picture(const char *name)
+{
+    return !str_has_suffix(name, ".json") && !str_has_suffix(name, ".txt");
+}
+
 static void add_picture(struct strip *strip, struct tar_reader *reader)
 {
     struct buf file;
@@ -65,7 +71,7 @@ void strip_add(struct strip *strip, struct store *store, const char *tar, uint32
     tar_reader_init(&reader, read_tar, &object);
     for (int i = 0; i < MEMBERS_MAX && strip->count < until; i++) {
         if (tar_reader_next(&reader, &member, &found, NULL) || !found) return;
-        if (str_has_suffix(member.name, ".jpg")) add_picture(strip, &reader);
+        if (is_picture(member.name)) add_picture(strip, &reader);
     }
 }
 

@@ -39,7 +39,7 @@ static const struct {
 /* The most that tally_each can name: 4 classes and rows, statuses, codes, formats, buckets, sums.
  */
 _Static_assert(4 + STATUSES_COUNT + HTTP_NAMED + HTTP_REST + DECODE_FORMAT_COUNT + TALLY_SIDES +
-                       TALLY_RATIOS + 6 <=
+                       TALLY_RATIOS + 9 <=
                    COUNTERS_MAX,
                "the counters of a shard fit a manifest");
 
@@ -77,12 +77,15 @@ void tally_add(struct tally *tally, const struct outcome *outcome)
     tally->body_bytes += outcome->body_bytes;
     if (outcome->body_bytes) tally->format[outcome->format]++;
     if (outcome->status != STATUS_SUCCESS) return;
-    CHECK(outcome->original_height > 0);
-    add_sizes(tally, outcome->original_width, outcome->original_height);
+    if (outcome->original_height > 0) /* with --no-reencode nobody looked */
+        add_sizes(tally, outcome->original_width, outcome->original_height);
     tally->resized += outcome->resized;
     tally->cropped += outcome->cropped;
     tally->padded += outcome->padded;
+    tally->blurred += outcome->blurred;
     tally->warned += outcome->warnings > 0;
+    tally->reduced += outcome->reduced > 1;
+    tally->kept += outcome->kept;
     tally->sample_bytes += outcome->sample_bytes;
 }
 
@@ -135,7 +138,10 @@ void tally_each(const struct tally *tally,
     tell(&to, tally->resized, "fit.resized");
     tell(&to, tally->cropped, "fit.cropped");
     tell(&to, tally->padded, "fit.padded");
+    tell(&to, tally->blurred, "blurred");
     tell(&to, tally->warned, "decode.warned");
+    tell(&to, tally->reduced, "decode.reduced");
+    tell(&to, tally->kept, "encode.kept");
     tell(&to, tally->body_bytes, "bytes.bodies");
     tell(&to, tally->sample_bytes, "bytes.samples");
 }

@@ -25,7 +25,9 @@ struct outcome {
     uint32_t original_width, original_height; /* 0: not known */
     uint32_t width, height;                   /* of the result */
     uint32_t warnings;
-    bool resized, cropped, padded;
+    uint32_t reduced; /* with --fast: 1, 2, 4 or 8; else 0 */
+    bool resized, cropped, padded, blurred;
+    bool kept; /* the sample's bytes are those that were received */
     int64_t body_bytes, sample_bytes;
 };
 
@@ -35,7 +37,7 @@ struct tally {
     int64_t http[TALLY_HTTP_MAX]; /* of rows that ended in http_status */
     int64_t format[DECODE_FORMAT_COUNT];
     int64_t side[TALLY_SIDES], ratio[TALLY_RATIOS];
-    int64_t resized, cropped, padded, warned;
+    int64_t resized, cropped, padded, blurred, warned, reduced, kept;
     int64_t body_bytes, sample_bytes;
 };
 

@@ -103,6 +103,7 @@ static void chan_end(struct chan *chan)
 static void work_free(struct work *work)
 {
     reorder_free(work->reorder);
+    tar_index_deinit(&work->index);
     attempt_close(work->attempt); /* and the files that are open */
     fetch_free(work->fetch);
     list_slice_close(work->slice);

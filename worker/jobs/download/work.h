@@ -25,6 +25,7 @@
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/tally.h"
 #include "worker/pipe/reorder.h"
+#include "worker/pipe/tar_index.h"
 
 #include <stdatomic.h>
 
@@ -72,6 +73,7 @@ struct work {
     struct attempt *attempt;
     struct reorder *reorder;
     struct store_file *tar, *rows;
+    struct tar_index index;
     struct tally tally;
     int64_t start_at_ms, told_at_ms;
 };
@@ -93,12 +95,16 @@ CHECKED int work_commit(struct work *work, struct job_result *result, struct err
 void work_adopt(struct job_result *result, const struct attempt_manifest *manifest,
                 const char *made);
 
-/* JSON of one row; see sample.c. sha256 is "" where there was no body. */
+/* JSON of one row; see sample.c. */
 struct sample {
     const struct list_row *row;
     const struct list_columns *columns; /* names of the extra fields */
     const struct outcome *outcome;
-    const char *key, *content_type, *sha256;
+    const char *key, *content_type;
+    const char *hash_name; /* its field; NULL: none */
+    const char *hash;      /* "" where there was no body */
+    const char *phash;     /* hexadecimal; "": no picture; NULL: not wanted */
+    const char *exif;      /* JSON; NULL: not wanted */
 };
 void sample_json(const struct sample *sample, struct buf *out); /* KEY.json, as img2dataset's */
 void sample_line(const struct sample *sample, struct buf *out); /* a line of rows.jsonl */

@@ -2,21 +2,27 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
+#include "worker/jobs/download/boxes.h"
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/decode.h"
 #include "worker/pipe/encode.h"
+#include "worker/pipe/exif.h"
+#include "worker/pipe/phash.h"
 #include "worker/pipe/tar.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* One thread's own memory, used again for each item. */
 struct bench {
     const struct work *work;
     struct list_columns columns;
     struct decode_options decode;
+    struct decode_info info; /* of the item at hand */
     struct image image, result;
-    struct buf jpeg, json;
+    struct buf encoded, json, exif;
+    struct blur_box box[BOXES_MAX];
 };
 
 uint32_t work_key_digits(uint32_t shard_rows)
@@ -37,35 +43,114 @@ void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_
 
 static uint32_t decode_body(struct bench *bench, struct work_item *item)
 {
-    struct decode_info info;
+    struct decode_info *info = &bench->info;
     const struct buf *body = &item->fetch.body;
     const enum decode_status status =
-        decode(&bench->image, &info, (const uint8_t *)buf_str(body), body->len, &bench->decode);
-    item->outcome.format = info.format;
-    item->outcome.original_width = info.width;
-    item->outcome.original_height = info.height;
-    item->outcome.warnings = info.warnings;
+        decode(&bench->image, info, (const uint8_t *)buf_str(body), body->len, &bench->decode);
+    item->outcome.format = info->format;
+    item->outcome.original_width = info->width;
+    item->outcome.original_height = info->height;
+    item->outcome.warnings = info->warnings;
+    if (bench->work->options.picture.fast) item->outcome.reduced = info->reduced;
     return status_of_decode(status);
 }
 
+/* Of the whole picture, upright and without alpha, before anything is done to it. */
+static uint32_t look_at(const struct bench *bench, char text[PHASH_TEXT_BYTES])
+{
+    uint64_t hash;
+    if (!bench->work->options.phash) return STATUS_SUCCESS;
+    if (phash(&hash, &bench->image, NULL)) return status_of_decode(DECODE_NO_MEMORY);
+    phash_text(text, hash);
+    return STATUS_SUCCESS;
+}
+
+/* The boxes of the row, if there are any. */
+static uint32_t blur(struct bench *bench, struct work_item *item)
+{
+    uint32_t boxes;
+    if (!bench->columns.wanted[LIST_BOXES]) return STATUS_SUCCESS;
+    if (!boxes_read(bench->box, &boxes, list_row_field(&item->row, LIST_BOXES)))
+        return STATUS_BOXES;
+    if (blur_boxes(&bench->image, bench->box, boxes, NULL))
+        return status_of_decode(DECODE_NO_MEMORY);
+    item->outcome.blurred = boxes > 0;
+    return STATUS_SUCCESS;
+}
+
+static enum fit_mode mode_for(const struct download_options *options, uint32_t width,
+                              uint32_t height)
+{
+    if (!options->picture.only_if_bigger) return options->resize_mode;
+    return fit_mode_if_bigger(options->resize_mode, width, height, options->image_size);
+}
+
+/* decode_options.reduction of --fast. Modes do not change when both sides change places. */
+static uint32_t reduction(const void *ctx, uint32_t width, uint32_t height)
+{
+    const struct download_options *options = ctx;
+    return fit_reduction(width, height, mode_for(options, width, height), options->image_size);
+}
+
+static bool is_turned(const struct bench *bench)
+{
+    return bench->info.orientation > 1 && !bench->decode.ignore_orientation;
+}
+
+/* The plan for the picture as it would be if it had not been reduced. */
+static int plan_fit(const struct bench *bench, struct fit_plan *plan)
+{
+    const struct download_options *options = &bench->work->options;
+    uint32_t width = bench->image.width, height = bench->image.height;
+    if (bench->info.reduced > 1) {
+        const bool sideways = is_turned(bench) && bench->info.orientation > 4;
+        width = sideways ? bench->info.height : bench->info.width;
+        height = sideways ? bench->info.width : bench->info.height;
+    }
+    const int rc =
+        fit_plan(plan, width, height, mode_for(options, width, height), options->image_size, NULL);
+    plan->filter = options->picture.filter;
+    return rc;
+}
+
+/* Would encoding give another copy of what was received? */
+static bool may_keep(const struct bench *bench, const struct fit_plan *plan, bool blurred)
+{
+    const struct picture_options *options = &bench->work->options.picture;
+    const char *extension = decode_format_extension(bench->info.format);
+    return options->skip_reencode && !plan->resized && !plan->cropped && !plan->padded &&
+           !blurred && !is_turned(bench) && !bench->info.has_alpha && extension &&
+           !strcmp(extension, encode_extension(options->encode.format));
+}
+
 /* Decoded to resized and encoded; the reason is in the status, not in a sentence. */
-static uint32_t make_jpeg(struct bench *bench, struct work_item *item)
+static uint32_t make_picture(struct bench *bench, struct work_item *item)
 {
     struct fit_plan plan;
-    const struct download_options *options = &bench->work->options;
     struct outcome *outcome = &item->outcome;
-    if (fit_plan(&plan, bench->image.width, bench->image.height, options->resize_mode,
-                 options->image_size, NULL) ||
-        fit_take(&bench->result, &bench->image, &plan, NULL))
+    if (plan_fit(bench, &plan) || fit_take(&bench->result, &bench->image, &plan, NULL))
         return STATUS_RESIZE;
     outcome->width = bench->result.width;
     outcome->height = bench->result.height;
     outcome->resized = plan.resized;
     outcome->cropped = plan.cropped;
     outcome->padded = plan.padded;
-    buf_clear(&bench->jpeg);
-    return encode_jpeg(&bench->jpeg, &bench->result, options->quality, NULL) ? STATUS_ENCODE
-                                                                             : STATUS_SUCCESS;
+    outcome->kept = may_keep(bench, &plan, outcome->blurred);
+    if (outcome->kept) return STATUS_SUCCESS;
+    buf_clear(&bench->encoded);
+    return encode(&bench->encoded, &bench->result, &bench->work->options.picture.encode, NULL)
+               ? STATUS_ENCODE
+               : STATUS_SUCCESS;
+}
+
+/* --no-reencode: the bytes are looked at no further than to name them. */
+static uint32_t keep_raw(struct work_item *item)
+{
+    const struct buf *body = &item->fetch.body;
+    struct outcome *outcome = &item->outcome;
+    outcome->format = decode_sniff((const uint8_t *)buf_str(body), body->len);
+    outcome->kept = decode_format_extension(outcome->format) != NULL;
+    return outcome->kept ? STATUS_SUCCESS : status_of_decode(DECODE_UNKNOWN_FORMAT);
 }
 
 static int add_member(struct work_item *item, const char *key, const char *extension,
@@ -78,41 +163,76 @@ static int add_member(struct work_item *item, const char *key, const char *exten
     return tar_writer_add(&writer, name, data, bytes, NULL);
 }
 
-static void pack(struct bench *bench, struct work_item *item, const struct sample *sample)
+static const char *read_exif(struct bench *bench, const struct work_item *item)
+{
+    const struct buf *body = &item->fetch.body;
+    buf_clear(&bench->exif);
+    if (bench->work->options.no_exif) return NULL;
+    exif_json(&bench->exif, (const uint8_t *)buf_str(body), body->len, item->outcome.format);
+    return buf_str(&bench->exif);
+}
+
+static void pack(struct bench *bench, struct work_item *item, struct sample *sample)
 {
     buf_clear(&bench->json);
+    sample->exif = read_exif(bench, item);
     sample_json(sample, &bench->json);
-    int rc = add_member(item, sample->key, "jpg", bench->jpeg.data, bench->jpeg.len);
+    const bool kept = item->outcome.kept;
+    const struct buf *file = kept ? &item->fetch.body : &bench->encoded;
+    const char *extension = kept ? decode_format_extension(item->outcome.format)
+                                 : encode_extension(bench->work->options.picture.encode.format);
+    int rc = add_member(item, sample->key, extension, file->data, file->len);
     if (!rc) rc = add_member(item, sample->key, "json", bench->json.data, bench->json.len);
     if (!rc && bench->columns.wanted[LIST_CAPTION]) {
         const char *caption = list_row_field(&item->row, LIST_CAPTION);
         rc = add_member(item, sample->key, "txt", caption ? caption : "",
                         caption ? strlen(caption) : 0);
     }
-    if (rc || buf_failed(&bench->json)) {
+    if (rc || buf_failed(&bench->json) || buf_failed(&bench->exif)) {
         item->outcome.status = STATUS_ENCODE;
         buf_clear(&item->samples);
     }
     item->outcome.sample_bytes = (int64_t)item->samples.len;
 }
 
+/* Also compares it with what the list says, if it says so. */
+static void hash_body(struct bench *bench, struct work_item *item, char hash[HASH_TEXT_MAX])
+{
+    const struct buf *body = &item->fetch.body;
+    const bool known = hash_text(hash, bench->work->options.hash, body->data, body->len);
+    if (!bench->columns.wanted[LIST_HASH] || item->outcome.status != STATUS_SUCCESS) return;
+    const char *wanted = list_row_field(&item->row, LIST_HASH);
+    if (known && wanted && strcasecmp(hash, wanted) == 0) return;
+    item->outcome.status = STATUS_HASH;
+    item->outcome.format = decode_sniff((const uint8_t *)body->data, body->len);
+}
+
 static void work_on(struct bench *bench, struct work_item *item)
 {
-    char key[KEY_BYTES], sha256[HASH_SHA256_TEXT] = "";
+    char key[KEY_BYTES], hash[HASH_TEXT_MAX] = "", look[PHASH_TEXT_BYTES] = "";
     struct outcome *outcome = &item->outcome;
     const struct buf *body = &item->fetch.body;
+    const struct download_options *options = &bench->work->options;
     work_key(key, bench->work->shard->shard, item->index, bench->work->key_digits);
-    const struct sample sample = {.row = &item->row,
-                                  .columns = &bench->columns,
-                                  .outcome = outcome,
-                                  .key = key,
-                                  .content_type = item->fetch.content_type,
-                                  .sha256 = sha256};
-    if (body->len) hash_sha256_text(sha256, body->data, body->len);
-    if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
-    if (outcome->status == STATUS_SUCCESS) outcome->status = make_jpeg(bench, item);
+    struct sample sample = {.row = &item->row,
+                            .columns = &bench->columns,
+                            .outcome = outcome,
+                            .key = key,
+                            .content_type = item->fetch.content_type,
+                            .hash_name = options->no_hash ? NULL : hash_kind_name(options->hash),
+                            .hash = hash,
+                            .phash = options->phash ? look : NULL};
+    if (body->len && !options->no_hash) hash_body(bench, item, hash);
+    if (options->picture.no_reencode) {
+        if (outcome->status == STATUS_SUCCESS) outcome->status = keep_raw(item);
+    } else {
+        if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
+        if (outcome->status == STATUS_SUCCESS) outcome->status = look_at(bench, look);
+        if (outcome->status == STATUS_SUCCESS) outcome->status = blur(bench, item);
+        if (outcome->status == STATUS_SUCCESS) outcome->status = make_picture(bench, item);
+    }
     if (outcome->status == STATUS_SUCCESS) pack(bench, item, &sample);
-    if (outcome->status != STATUS_SUCCESS) outcome->width = outcome->height = 0;
+    if (outcome->status != STATUS_SUCCESS) outcome->width = outcome->height = outcome->reduced = 0;
     sample_line(&sample, &item->line);
     image_deinit(&bench->image);
     image_deinit(&bench->result);
@@ -139,8 +259,19 @@ static void bench_init(struct bench *bench, const struct work *work)
         bench->decode.memory_bytes_max =
             bench->decode.memory_bytes_max * (options->pixels_max / bench->decode.pixels_max + 1);
     bench->decode.pixels_max = options->pixels_max;
-    buf_init(&bench->jpeg, 0);
+    bench->decode.alpha = options->alpha;
+    memcpy(bench->decode.background, options->background, sizeof bench->decode.background);
+    bench->decode.ignore_orientation = options->ignore_orientation;
+    bench->decode.side_min = options->picture.side_min;
+    bench->decode.area_max = options->picture.area_max;
+    bench->decode.aspect_max = options->picture.aspect_max;
+    if (options->picture.fast) {
+        bench->decode.reduction = reduction;
+        bench->decode.reduction_ctx = options;
+    }
+    buf_init(&bench->encoded, 0);
     buf_init(&bench->json, 0);
+    buf_init(&bench->exif, 0);
 }
 
 void work_decode(void *arg)
@@ -156,13 +287,14 @@ void work_decode(void *arg)
         buf_clear(&item->line);
         if (!atomic_load(&work->abort)) work_on(&bench, item);
         shrink(&item->fetch.body);
-        shrink(&bench.jpeg);
+        shrink(&bench.encoded);
         atomic_fetch_sub(&work->bodies_waiting, body_bytes);
         atomic_fetch_add(&work->decoded, 1);
         CHECK(chan_send(work->write, item));
     }
-    buf_deinit(&bench.jpeg);
+    buf_deinit(&bench.encoded);
     buf_deinit(&bench.json);
+    buf_deinit(&bench.exif);
     log_scope_join(NULL);
     if (atomic_fetch_sub(&work->decoders, 1) == 1) chan_close(work->write);
 }

@@ -17,9 +17,15 @@
 /* Later attempts take it as it is: the names may really be gone. */
 #define DNS_ATTEMPTS 3
 
-static int write_tar(void *ctx, const void *data, size_t bytes, struct err *err)
+static int write_file(void *ctx, const void *data, size_t bytes, struct err *err)
 {
     return store_file_write(ctx, data, bytes, err);
+}
+
+static int add_sample(struct work *work, const struct reorder_part *members, struct err *err)
+{
+    const int rc = store_file_write(work->tar, members->data, members->bytes, err);
+    return rc ? rc : tar_index_add(&work->index, members->data, members->bytes, err);
 }
 
 static int emit(void *ctx, uint32_t index, const struct reorder_part part[REORDER_PARTS_MAX],
@@ -28,8 +34,7 @@ static int emit(void *ctx, uint32_t index, const struct reorder_part part[REORDE
     struct work *work = ctx;
     (void)index;
     int rc = 0;
-    if (part[PART_SAMPLES].bytes)
-        rc = store_file_write(work->tar, part[PART_SAMPLES].data, part[PART_SAMPLES].bytes, err);
+    if (part[PART_SAMPLES].bytes) rc = add_sample(work, &part[PART_SAMPLES], err);
     if (!rc && part[PART_LINE].bytes)
         rc = store_file_write(work->rows, part[PART_LINE].data, part[PART_LINE].bytes, err);
     return rc;
@@ -49,6 +54,7 @@ int work_files_open(struct work *work, struct err *err)
     int rc = attempt_scratch(work->attempt, folder, sizeof folder, err);
     if (rc) return rc;
     CHECK(fs_join(path, sizeof path, folder, "reorder"));
+    tar_index_init(&work->index);
     const struct reorder_options options = {.rows = work->shard->rows,
                                             .memory_bytes_max = SAMPLES_WAITING_MAX,
                                             .scratch_path = path,
@@ -163,6 +169,14 @@ static int write_stats(struct work *work, struct err *err)
     return rc;
 }
 
+static int write_index(struct work *work, struct err *err)
+{
+    struct store_file *file = NULL;
+    int rc = open_file(work, &file, ".idx", err);
+    if (!rc) rc = tar_index_write(&work->index, write_file, file, err);
+    return rc ? rc : attempt_file_close(work->attempt, file, err);
+}
+
 static void add_counter(void *ctx, const char *name, int64_t value)
 {
     struct attempt_manifest *manifest = ctx;
@@ -175,11 +189,12 @@ static void add_counter(void *ctx, const char *name, int64_t value)
 static int close_files(struct work *work, struct err *err)
 {
     struct tar_writer writer;
-    tar_writer_init(&writer, write_tar, work->tar);
+    tar_writer_init(&writer, write_file, work->tar);
     int rc = tar_writer_end(&writer, err);
     if (rc) return rc;
     rc = attempt_file_close(work->attempt, work->tar, err);
     if (!rc) rc = attempt_file_close(work->attempt, work->rows, err);
+    if (!rc) rc = write_index(work, err);
     if (!rc) rc = write_stats(work, err);
     return rc;
 }
