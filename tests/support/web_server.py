@@ -22,6 +22,7 @@ serves the same by TLS on a second port, which it prints behind the first. What 
   /raw/TEXT              TEXT instead of HTTP
   /gzip                  a compressed body that nobody asked for
   /echo                  the request's headers as JSON
+  /crowd/BYTES           like /big after ?delay_ms=N; /counts has the most that ran at a time
   /counts                how often each path was asked for, as JSON
 """
 import collections
@@ -133,6 +134,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         while left > 0:
             self.wfile.write(block[:left])
             left -= len(block)
+
+    def on_crowd(self, size):
+        with lock:
+            counts["crowd now"] += 1
+            counts["crowd most"] = max(counts["crowd most"], counts["crowd now"])
+        time.sleep(int(self.query.get("delay_ms", 0)) / 1000)
+        with lock:
+            counts["crowd now"] -= 1
+        self.on_big(size)
 
     def on_endless(self):
         self.begin_raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")

@@ -9,12 +9,17 @@
  * they are read), redirects, schemes (http and https, on every hop) and addresses: those that are
  * not public are refused when the socket is made, so neither a redirect nor a name that resolves
  * differently the second time gets through. Proxies of the environment, cookies and compressed
- * bodies are not used. */
+ * bodies are not used.
+ *
+ * What our own crowd of transfers can cost a server is bounded too: see fetch_host.h. Items that
+ * must wait for their host's turn are in a queue of that host, take no room and have no deadline
+ * yet. */
 #ifndef PIPE_FETCH_H
 #define PIPE_FETCH_H
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "worker/pipe/fetch_url.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +45,8 @@ struct sockaddr;
     X(FETCH_HTTP_STATUS, "http_status", false, "HTTP status")                                     \
     X(FETCH_EMPTY_BODY, "empty_body", false, "the body is empty")                                 \
     X(FETCH_TOO_MANY_BYTES, "too_many_bytes", false, "the body is larger than the limit")         \
+    X(FETCH_HOST_DOWN, "host_down", false, "no connection to its host came about for some time")  \
+    X(FETCH_HOST_BUSY, "host_busy", false, "the host asks to be left alone for longer")           \
     X(FETCH_FAILED, "fetch_failed", false, "the transfer failed on this machine")
 
 enum fetch_status {
@@ -57,6 +64,8 @@ const char *fetch_status_text(enum fetch_status status);
 #define FETCH_TRANSFERS_MAX    1024 /* sockets: within the usual limit of open files */
 #define FETCH_REDIRECTS_MAX    50
 #define FETCH_HEADER_BYTES_MAX (256 * 1024) /* of all hops of one try */
+/* Longer pauses that a host asks for are cut to this: its rows fail long before. */
+#define FETCH_PAUSE_S_MAX 3600
 
 struct fetch_options {
     uint32_t transfers; /* at a time */
@@ -65,6 +74,12 @@ struct fetch_options {
     uint32_t redirects, retries;
     int64_t backoff_ms; /* before the first retry; doubled for each further one, with jitter */
     int64_t body_bytes;
+    uint32_t per_host; /* at a time to one host and port; 0: no limit but transfers */
+    /* A host is down after so many connections that failed one after another (0: never), or answers
+     * 429 and 503, the first of them so long ago; and is tried again after a pause, which doubles
+     * each time. */
+    uint32_t down_failures;
+    int64_t down_after_ms, down_pause_ms;
     bool allow_private;
     const char *agent;   /* User-Agent; copied */
     const char *ca_file; /* certificates to trust instead of the system's; NULL; copied */
@@ -79,7 +94,12 @@ struct fetch_item {
     uint32_t tries;
     /* The fetch's own. */
     struct fetch_item *next;
-    int64_t deadline_at_ms, due_at_ms;
+    struct fetch_url at;               /* the hop that it is at */
+    struct fetch_host *host;           /* of that hop, while it runs */
+    int64_t deadline_at_ms, due_at_ms; /* deadline 0: it was not tried yet */
+    uint32_t redirects;
+    size_t header_bytes;
+    bool probes;
 };
 
 struct fetch;
@@ -87,9 +107,9 @@ struct fetch;
 CHECKED int fetch_new(struct fetch **fetch, const struct fetch_options *options, struct err *err);
 /* Drops what is under way. Accepts NULL. */
 void fetch_free(struct fetch *fetch);
-/* How many items may be started now. */
+/* How many items can run besides those that do. More may be started: they wait. */
 uint32_t fetch_room(const struct fetch *fetch);
-/* Needs room. An item that cannot be started at all is finished at once, with its status. */
+/* An item that cannot be started at all is finished at once, with its status. */
 void fetch_start(struct fetch *fetch, struct fetch_item *item);
 /* Moves the transfers on; waits up to wait_ms for something to do if nothing is finished yet. */
 void fetch_turn(struct fetch *fetch, int64_t wait_ms);

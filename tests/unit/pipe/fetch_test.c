@@ -434,6 +434,113 @@ TEST(fetch, runs_many_at_a_time_within_its_room)
     mem_free(item);
 }
 
+/* All items at once, to their ends; items and URLs are the caller's. */
+static void get_all(struct fetch_item *item, uint32_t count, const struct fetch_options *opts)
+{
+    struct fetch *fetch = NULL;
+    struct err err;
+    EXPECT_OK(fetch_new(&fetch, opts, &err), &err);
+    for (uint32_t i = 0; i < count; i++) {
+        buf_init(&item[i].body, 0);
+        fetch_start(fetch, &item[i]);
+    }
+    for (uint32_t done = 0; done < count;) {
+        fetch_turn(fetch, 1000);
+        while (fetch_take(fetch)) done++;
+    }
+    fetch_free(fetch);
+}
+
+TEST(fetch, asks_a_host_for_few_at_a_time)
+{
+    UNUSED_STATE;
+    enum { COUNT = 24 };
+    struct fetch_options opts = options();
+    struct fetch_item item[COUNT];
+    char crowd[128], hop[192];
+    opts.transfers = COUNT;
+    opts.per_host = 3;
+    (void)snprintf(crowd, sizeof crowd, "http://127.0.0.1:%d/crowd/16?delay_ms=20", web.port);
+    (void)snprintf(hop, sizeof hop, "http://localhost:%d/redirect/1?to=%s", web.port, crowd);
+    /* Redirects wait in the queue of the host that they lead to. */
+    for (uint32_t i = 0; i < COUNT; i++) item[i] = (struct fetch_item){.url = i % 2 ? hop : crowd};
+    get_all(item, COUNT, &opts);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        EXPECT_EQ(item[i].status, FETCH_OK);
+        buf_deinit(&item[i].body);
+    }
+    EXPECT_EQ(requests("/crowd/16"), COUNT);
+    EXPECT(requests("crowd most") >= 1);
+    EXPECT(requests("crowd most") <= 3);
+}
+
+TEST(fetch, gives_up_a_host_that_is_down_and_no_other)
+{
+    UNUSED_STATE;
+    enum { COUNT = 20 };
+    struct fetch_options opts = options();
+    struct fetch_item item[COUNT];
+    char good[64];
+    uint32_t ends[FETCH_STATUSES_COUNT] = {0};
+    opts.per_host = 2;
+    opts.down_failures = 4;
+    opts.down_pause_ms = 3600 * 1000;
+    (void)snprintf(good, sizeof good, "http://127.0.0.1:%d/big/16", web.port);
+    for (uint32_t i = 0; i < COUNT; i++)
+        item[i] = (struct fetch_item){.url = i % 4 ? "http://127.0.0.1:1/" : good};
+    get_all(item, COUNT, &opts);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        ends[item[i].status]++;
+        buf_deinit(&item[i].body);
+    }
+    EXPECT_EQ(ends[FETCH_OK], 5);
+    EXPECT(ends[FETCH_CONNECT_FAILED] >= 4);
+    EXPECT(ends[FETCH_CONNECT_FAILED] <= 5); /* one was under way when it was found to be down */
+    EXPECT_EQ(ends[FETCH_HOST_DOWN], 15 - ends[FETCH_CONNECT_FAILED]);
+}
+
+TEST(fetch, leaves_a_host_alone_that_asks_for_it)
+{
+    UNUSED_STATE;
+    const char *const answers[] = {
+        "/status/429?retry_after=99999999999999999999&x=1",
+        "/status/503?retry_after=Fri,%2031%20Dec%209999%2023:59:59%20GMT"};
+    struct fetch_options opts = options();
+    opts.per_host = 1;
+    opts.retries = 2;
+    for (uint32_t i = 0; i < 2; i++) {
+        char busy[192], same[64], other[64];
+        (void)snprintf(busy, sizeof busy, "http://127.0.0.1:%d%s", web.port, answers[i]);
+        (void)snprintf(same, sizeof same, "http://127.0.0.1:%d/big/700%u", web.port, i);
+        (void)snprintf(other, sizeof other, "http://localhost:%d/big/16", web.port);
+        struct fetch_item item[] = {{.url = busy}, {.url = same}, {.url = other}};
+        get_all(item, 3, &opts);
+        EXPECT_EQ(item[0].status, FETCH_HTTP_STATUS);
+        EXPECT_EQ(item[0].tries, 1);
+        EXPECT_EQ(item[1].status, FETCH_HOST_BUSY);
+        EXPECT_EQ(item[1].tries, 0);
+        EXPECT_EQ(item[2].status, FETCH_OK);
+        EXPECT_EQ(requests(strstr(same, "/big")), 0);
+        for (uint32_t k = 0; k < 3; k++) buf_deinit(&item[k].body);
+    }
+}
+
+TEST(fetch, looks_a_lost_name_up_once)
+{
+    UNUSED_STATE;
+    const struct fetch_options opts = options();
+    struct fetch_item item[6];
+    struct fetch_options one = opts;
+    one.per_host = 1;
+    for (uint32_t i = 0; i < 6; i++) item[i] = (struct fetch_item){.url = "http://nosuch.invalid/"};
+    get_all(item, 6, &one);
+    for (uint32_t i = 0; i < 6; i++) {
+        EXPECT_EQ(item[i].status, FETCH_DNS_FAILED);
+        EXPECT_EQ(item[i].tries, i == 0);
+        buf_deinit(&item[i].body);
+    }
+}
+
 static void wake(void *arg)
 {
     fetch_wake(arg);
@@ -545,6 +652,10 @@ int main(void)
         RUN(fetch, does_not_use_the_environments_proxy),
         RUN(fetch, trusts_only_certificates_that_are_vouched_for),
         RUN(fetch, runs_many_at_a_time_within_its_room),
+        RUN(fetch, asks_a_host_for_few_at_a_time),
+        RUN(fetch, gives_up_a_host_that_is_down_and_no_other),
+        RUN(fetch, leaves_a_host_alone_that_asks_for_it),
+        RUN(fetch, looks_a_lost_name_up_once),
         RUN(fetch, is_woken_by_another_thread_and_dropped_midway),
         RUN(address, is_public_outside_the_special_ranges_only),
     };

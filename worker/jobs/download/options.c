@@ -19,6 +19,13 @@
 #define SLOW_BYTES 1024
 #define SLOW_S     10
 #define BACKOFF_MS 500
+/* About what one visitor's browser opens to a host; eight such hosts fill a task's transfers. */
+#define PER_HOST 8
+/* A host is given up for a while when a full set of its transfers failed one after another; not
+ * within the seconds that a server takes to start again. */
+#define DOWN_FAILURES PER_HOST
+#define DOWN_AFTER_MS 10000
+#define DOWN_PAUSE_MS 30000
 
 /* Names that a sample's JSON has of its own. */
 static const char *const reserved[] = {"url",
@@ -88,6 +95,7 @@ static int numbers(struct download_options *options, const Vlmq__Jobs__Download 
         {"image-size", spec->image_size, 448, SIDE_MAX, &options->image_size, 0},
         {"quality", spec->quality, 95, 100, &options->quality, 0},
         {"transfers", spec->transfers, 64, FETCH_TRANSFERS_MAX, &fetch->transfers, 0},
+        {"per-host", spec->per_host, PER_HOST, FETCH_TRANSFERS_MAX, &fetch->per_host, 0},
         {"timeout-ms", spec->timeout_ms, 20000, TIMEOUT_MS_MAX, 0, &fetch->total_ms},
         {"connect-timeout-ms", spec->connect_timeout_ms, 5000, TIMEOUT_MS_MAX, 0,
          &fetch->connect_ms},
@@ -257,6 +265,9 @@ int download_options_init(struct download_options *options, struct arena *arena,
     options->fetch.slow_bytes = SLOW_BYTES;
     options->fetch.slow_s = SLOW_S;
     options->fetch.backoff_ms = BACKOFF_MS;
+    options->fetch.down_failures = DOWN_FAILURES;
+    options->fetch.down_after_ms = DOWN_AFTER_MS;
+    options->fetch.down_pause_ms = DOWN_PAUSE_MS;
     options->fetch.allow_private = message->allow_private;
     return fill(options, arena, message, err);
 }

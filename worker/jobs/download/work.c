@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Items in the pipe: those being fetched, as many again that wait for a next try or a decoder, and
- * a few for each decoder. */
-#define ITEMS_PER_TRANSFER 4
+/* Items in the pipe: those being fetched, several times as many that wait for their host's turn, a
+ * next try or a decoder, and a few for each decoder. */
+#define ITEMS_PER_TRANSFER 8
 #define ITEMS_PER_DECODER  4
 
 static int read_task(struct work *work, struct err *err)
