@@ -91,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                                           .connect_ms = 400,
                                           .redirects = 3,
                                           .retries = 1,
+                                          .opt_out = "noai,noindex",
                                           .body_bytes = BODY_BYTES_MAX};
     struct fetch_item item = {0};
     struct fetch_item *done = NULL;

@@ -479,6 +479,7 @@ def answers():
         ("idn", "//\u00e9/"),
     ):
         put("fetch", "url_" + name, b"\0" + url.encode())
+    put("fetch", "opt_out", ok + "X-Robots-Tag: otherbot: a, vlmq: noai\r\n\r\n12345")
     put("fetch", "old", "HTTP/1.0 200\nContent-Type: \t\u00e9\n\n1")
     put("fetch", "interim", "HTTP/1.1 103 Early\r\n\r\n" + ok + "Content-Length: 1\r\n\r\n1")
 

@@ -20,6 +20,7 @@ serves the same by TLS on a second port, which it prints behind the first. What 
   /empty                 200 without bytes
   /headers/COUNT         COUNT header lines of a kilobyte
   /raw/TEXT              TEXT instead of HTTP
+  /robots-tag/TAG...     a body with an X-Robots-Tag header for each TAG
   /gzip                  a compressed body that nobody asked for
   /echo                  the request's headers as JSON
   /crowd/BYTES           like /big after ?delay_ms=N; /counts has the most that ran at a time
@@ -179,6 +180,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_raw(self, text):
         self.begin_raw(text.encode() + b"\r\n")
+
+    def on_robots_tag(self, *tags):
+        self.send_response(int(self.query.get("code", 200)))
+        for tag in tags:
+            self.send_header("X-Robots-Tag", tag)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"body")
 
     def on_gzip(self):
         self.answer(200, gzip.compress(b"x" * 100000), Content_Encoding="gzip")

@@ -45,6 +45,7 @@ struct sockaddr;
     X(FETCH_HTTP_STATUS, "http_status", false, "HTTP status")                                     \
     X(FETCH_EMPTY_BODY, "empty_body", false, "the body is empty")                                 \
     X(FETCH_TOO_MANY_BYTES, "too_many_bytes", false, "the body is larger than the limit")         \
+    X(FETCH_OPTED_OUT, "opted_out", false, "the server's X-Robots-Tag says not to use it")        \
     X(FETCH_HOST_DOWN, "host_down", false, "no connection to its host came about for some time")  \
     X(FETCH_HOST_BUSY, "host_busy", false, "the host asks to be left alone for longer")           \
     X(FETCH_FAILED, "fetch_failed", false, "the transfer failed on this machine")
@@ -81,6 +82,7 @@ struct fetch_options {
     uint32_t down_failures;
     int64_t down_after_ms, down_pause_ms;
     bool allow_private;
+    const char *opt_out; /* X-Robots-Tag directives to keep to, by commas; NULL: none; copied */
     const char *agent;   /* User-Agent; copied */
     const char *ca_file; /* certificates to trust instead of the system's; NULL; copied */
 };

@@ -4,6 +4,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "worker/pipe/fetch_opt_out.h"
 
 #include <curl/curl.h>
 
@@ -70,6 +71,7 @@ static void begin_answer(struct fetch_try *try)
     mem_free(try->location);
     try->location = NULL;
     try->retry_after_s = 0;
+    try->opted_out = false;
 }
 
 static bool take_location(struct fetch_try *try, const char *line, size_t bytes)
@@ -104,6 +106,21 @@ static void take_retry_after(struct fetch_try *try, const char *line, size_t byt
     try->retry_after_s = seconds > 0 ? seconds : 0;
 }
 
+static void take_opt_out(struct fetch_try *try, const char *line, size_t bytes)
+{
+    const char *value = header_value(line, &bytes, "X-Robots-Tag");
+    if (value && fetch_opt_out(value, bytes, try->common->opt_out)) try->opted_out = true;
+}
+
+/* Whether to go on behind the last header: the body of what is not to be used is not read. */
+static bool wants_body(const struct fetch_try *try)
+{
+    long code = 0;
+    if (!try->opted_out) return true;
+    (void)curl_easy_getinfo(try->easy, CURLINFO_RESPONSE_CODE, &code);
+    return code < 200 || code > 299;
+}
+
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
     struct fetch_try *try = ctx;
@@ -115,6 +132,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     }
     if (bytes >= 5 && !memcmp(data, "HTTP/", 5)) begin_answer(try);
     take_retry_after(try, data, bytes);
+    if (try->common->opt_out) take_opt_out(try, data, bytes);
+    if ((data[0] == '\r' || data[0] == '\n') && !wants_body(try)) return 0;
     return take_location(try, data, bytes) ? bytes : 0;
 }
 
@@ -219,6 +238,7 @@ static enum fetch_status timed_out(const struct fetch_try *try, int64_t now_ms)
 
 static enum fetch_status aborted(const struct fetch_try *try)
 {
+    if (try->opted_out) return FETCH_OPTED_OUT;
     if (try->too_large) return FETCH_TOO_MANY_BYTES;
     if (try->too_many_headers) return FETCH_PROTOCOL_ERROR;
     return FETCH_FAILED;
@@ -328,8 +348,10 @@ int fetch_common_init(struct fetch_common *common, const struct fetch_options *o
     *common = (struct fetch_common){.options = *options};
     common->agent = copy_or_null(options->agent ? options->agent : "vlmq/" VLMQ_VERSION);
     common->ca_file = copy_or_null(options->ca_file);
+    common->opt_out = copy_or_null(options->opt_out);
     common->headers = curl_slist_append(NULL, "Accept: image/jpeg,image/png,image/webp,*/*;q=0.5");
-    if (!common->agent || !common->headers || (options->ca_file && !common->ca_file))
+    if (!common->agent || !common->headers || (options->ca_file && !common->ca_file) ||
+        (options->opt_out && !common->opt_out))
         return err_set(err, ERR_LIMIT, "no memory for transfers");
     struct fetch_try try = {.common = common, .easy = curl_easy_init()};
     int rc = try.easy ? 0 : err_set(err, ERR_LIMIT, "no memory for transfers");
@@ -345,5 +367,6 @@ void fetch_common_deinit(struct fetch_common *common)
     curl_slist_free_all(common->headers);
     mem_free(common->agent);
     mem_free(common->ca_file);
+    mem_free(common->opt_out);
     *common = (struct fetch_common){0};
 }

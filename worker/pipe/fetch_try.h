@@ -12,7 +12,7 @@
 struct fetch_common {
     struct fetch_options options;
     void *headers; /* a curl_slist */
-    char *agent, *ca_file;
+    char *agent, *ca_file, *opt_out;
 };
 
 struct fetch_try {
@@ -26,6 +26,7 @@ struct fetch_try {
     int64_t retry_after_s;
     bool sent;      /* the request */
     bool addressed; /* the name was resolved: a socket was asked for */
+    bool opted_out;
     bool refused, too_large, too_many_headers, no_memory;
 };
 

@@ -616,6 +616,41 @@ static int check_spec(struct fixture *fixture, struct err *err)
     return job_download.check(fixture->packed, bytes, err);
 }
 
+TEST(download, keeps_to_opt_outs_unless_told_otherwise)
+{
+    UNUSED_STATE;
+    char *words[] = {(char *)(uintptr_t) "NoArchive"};
+    /* The status of a row that says noai, and of one that says noarchive. */
+    const char *const ends[][2] = {
+        {"opted_out", "unknown_format"},
+        {"unknown_format", "opted_out"},
+        {"unknown_format", "unknown_format"},
+    };
+    for (uint32_t i = 0; i < 3; i++) {
+        struct fixture fixture;
+        fixture_init(&fixture);
+        fixture.spec.opt_out_directives = words;
+        fixture.spec.n_opt_out_directives = i == 1;
+        fixture.spec.ignore_opt_out = i == 2;
+        buf_text(&fixture.list, "url\n");
+        add_url(&fixture, "robots-tag/noai\n");
+        add_url(&fixture, "robots-tag/noarchive\n");
+        ready(&fixture);
+        harness_job(&fixture.harness, false);
+        for (uint32_t k = 0; k < 2; k++) {
+            json_t *row = output_row(&fixture, "00000.rows.jsonl", k);
+            EXPECT_TEXT(field(row, "status"), ends[i][k]);
+            json_decref(row);
+        }
+        /* Another choice over the same output is refused. */
+        fixture.spec.n_opt_out_directives = i == 0;
+        fixture.spec.ignore_opt_out = false;
+        ready(&fixture);
+        EXPECT_EQ(harness_run(&fixture.harness, JOB_PLAN, NULL), ERR_INVALID);
+        fixture_deinit(&fixture);
+    }
+}
+
 TEST(check, names_the_option_that_is_wrong)
 {
     UNUSED_STATE;
@@ -637,6 +672,12 @@ TEST(check, names_the_option_that_is_wrong)
     WRONG(fixture.spec.shard_rows = 2000000, "--shard-rows");
     WRONG(fixture.spec.transfers = 5000, "--transfers");
     WRONG(fixture.spec.per_host = 5000, "--per-host");
+    char *words[] = {(char *)(uintptr_t) "noai", (char *)(uintptr_t) "no ai"};
+    WRONG((fixture.spec.opt_out_directives = words, fixture.spec.n_opt_out_directives = 2),
+          "--opt-out-directives");
+    WRONG((fixture.spec.opt_out_directives = words, fixture.spec.n_opt_out_directives = 1,
+           fixture.spec.ignore_opt_out = true),
+          "--ignore-opt-out");
     WRONG(fixture.spec.retries = 2, "--no-retries");
     WRONG(fixture.spec.redirects = 51, "--redirects");
     WRONG(fixture.spec.body_bytes = UINT64_MAX, "--body-bytes");
@@ -661,6 +702,7 @@ TEST(check, names_the_option_that_is_wrong)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RUN(download, keeps_to_opt_outs_unless_told_otherwise),
         RUN(check, names_the_option_that_is_wrong),
         RUN(plan, keeps_the_rows_of_a_compressed_list_in_the_output),
         RUN(download, turns_a_list_into_shards_a_manifest_and_a_report),

@@ -525,6 +525,20 @@ TEST(fetch, leaves_a_host_alone_that_asks_for_it)
     }
 }
 
+TEST(fetch, keeps_to_what_servers_opt_out_of)
+{
+    UNUSED_STATE;
+    struct fetch_options opts = options();
+    opts.retries = 2;
+    expect_status(&opts, "/robots-tag/noai", FETCH_OK);
+    opts.opt_out = "noai,noindex";
+    expect_status(&opts, "/robots-tag/noai?x=1", FETCH_OPTED_OUT);
+    EXPECT_EQ(requests("/robots-tag/noai"), 2); /* no second try */
+    expect_status(&opts, "/robots-tag/nofollow/all/vlmq: NoIndex", FETCH_OPTED_OUT);
+    expect_status(&opts, "/robots-tag/otherbot: noai", FETCH_OK);
+    expect_status(&opts, "/robots-tag/noai?code=404", FETCH_HTTP_STATUS);
+}
+
 TEST(fetch, looks_a_lost_name_up_once)
 {
     UNUSED_STATE;
@@ -655,6 +669,7 @@ int main(void)
         RUN(fetch, asks_a_host_for_few_at_a_time),
         RUN(fetch, gives_up_a_host_that_is_down_and_no_other),
         RUN(fetch, leaves_a_host_alone_that_asks_for_it),
+        RUN(fetch, keeps_to_what_servers_opt_out_of),
         RUN(fetch, looks_a_lost_name_up_once),
         RUN(fetch, is_woken_by_another_thread_and_dropped_midway),
         RUN(address, is_public_outside_the_special_ranges_only),

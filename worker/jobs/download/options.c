@@ -21,6 +21,10 @@
 #define BACKOFF_MS 500
 /* About what one visitor's browser opens to a host; eight such hosts fill a task's transfers. */
 #define PER_HOST 8
+/* img2dataset's four, and what its users ask for besides. */
+#define OPT_OUT           "noai,noimageai,noindex,noimageindex,noml"
+#define OPT_OUT_MAX       32
+#define OPT_OUT_BYTES_MAX 40
 /* A host is given up for a while when a full set of its transfers failed one after another; not
  * within the seconds that a server takes to start again. */
 #define DOWN_FAILURES PER_HOST
@@ -152,6 +156,36 @@ static int choose_agent(struct download_options *options, struct arena *arena, c
     return options->fetch.agent ? 0 : err_set(err, ERR_LIMIT, "no memory for the spec");
 }
 
+/* Joins them for the fetch, in lower case. */
+static int choose_opt_out(struct download_options *options, struct arena *arena,
+                          const Vlmq__Jobs__Download *spec, struct err *err)
+{
+    const size_t count = spec->n_opt_out_directives;
+    options->opt_out_chosen = count || spec->ignore_opt_out;
+    options->fetch.opt_out = spec->ignore_opt_out ? NULL : OPT_OUT;
+    if (count && spec->ignore_opt_out)
+        return err_set(err, ERR_INVALID,
+                       "--ignore-opt-out and --opt-out-directives exclude each other");
+    if (count > OPT_OUT_MAX)
+        return err_set(err, ERR_INVALID, "--opt-out-directives takes at most %d", OPT_OUT_MAX);
+    if (!count) return 0;
+    char *list = arena_try(arena, count * (OPT_OUT_BYTES_MAX + 1)), *to = list;
+    if (!list) return err_set(err, ERR_LIMIT, "no memory for the spec");
+    for (size_t i = 0; i < count; i++) {
+        const char *text = spec->opt_out_directives[i];
+        const size_t len = strlen(text);
+        if (len == 0 || len > OPT_OUT_BYTES_MAX ||
+            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != len)
+            return err_set(err, ERR_INVALID,
+                           "--opt-out-directives must be words like noai, not \"%.40s\"", text);
+        for (size_t k = 0; k < len; k++)
+            *to++ = (char)(text[k] >= 'A' && text[k] <= 'Z' ? text[k] - 'A' + 'a' : text[k]);
+        *to++ = i + 1 < count ? ',' : 0;
+    }
+    options->fetch.opt_out = list;
+    return 0;
+}
+
 static bool named(const char *name, const char *extension)
 {
     return str_has_suffix(name, extension);
@@ -249,6 +283,7 @@ static int fill(struct download_options *options, struct arena *arena,
     if (!rc) rc = columns(options, spec, err);
     if (!rc) rc = numbers(options, spec, err);
     if (!rc) rc = check_numbers(options, spec, err);
+    if (!rc) rc = choose_opt_out(options, arena, spec, err);
     if (!rc) rc = choose_agent(options, arena, spec->user_agent, err);
     return rc;
 }
@@ -291,9 +326,12 @@ void download_options_json(const struct download_options *options, struct buf *o
         if (i > LIST_FIRST_EXTRA) buf_byte(out, ',');
         str_json(out, options->column[i], strlen(options->column[i]));
     }
-    buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\",\"quality\":%u}",
+    buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\",\"quality\":%u",
                options->shard_rows, options->image_size, fit_mode_name(options->resize_mode),
                options->quality);
+    if (options->opt_out_chosen)
+        add_text(out, "opt_out", options->fetch.opt_out ? options->fetch.opt_out : "");
+    buf_byte(out, '}');
 }
 
 struct list_columns download_columns(const struct download_options *options)
