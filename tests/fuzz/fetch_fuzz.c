@@ -80,7 +80,8 @@ static void check_item(const struct fetch_item *item, bool usual)
     CHECK((item->status == FETCH_OK) == (item->body.len > 0));
     CHECK(item->body.len <= BODY_BYTES_MAX);
     for (const char *c = item->content_type; *c; c++) CHECK(*c >= ' ' && *c <= '~');
-    if (item->status == FETCH_OK) CHECK(item->http_status >= 200 && item->http_status <= 299);
+    if (item->status == FETCH_OK && item->tries)
+        CHECK(item->http_status >= 200 && item->http_status <= 299);
     if (usual) CHECK(item->status != FETCH_BAD_URL || item->http_status);
 }
 

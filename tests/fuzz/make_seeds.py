@@ -477,6 +477,8 @@ def answers():
         ("scheme", "file:///etc/passwd"),
         ("v6", "http://[::1]/"),
         ("idn", "//\u00e9/"),
+        ("data", "data:image/gif;base64,R0lG%4fDlh AQ=="),
+        ("data_text", "data:,a%20b#c"),
     ):
         put("fetch", "url_" + name, b"\0" + url.encode())
     put("fetch", "opt_out", ok + "X-Robots-Tag: otherbot: a, vlmq: noai\r\n\r\n12345")

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "worker/pipe/fetch_data.h"
 #include "worker/pipe/fetch_try.h"
 
 #include <curl/curl.h>
@@ -304,7 +305,12 @@ void fetch_start(struct fetch *fetch, struct fetch_item *item)
     item->http_status = 0;
     item->deadline_at_ms = 0;
     item->at = (struct fetch_url){0};
+    item->content_type[0] = 0;
     buf_clear(&item->body);
+    if (fetch_data_is(item->url)) {
+        finish(fetch, item, fetch_data_decode(item, fetch->common.options.body_bytes));
+        return;
+    }
     begin(fetch, item);
     (void)start_due(fetch, 0);
 }

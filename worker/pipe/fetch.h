@@ -6,7 +6,8 @@
  *
  * What a hostile or broken server can cost is bounded: time (a total deadline with redirects and
  * retries, one for connecting, and a minimum speed), bytes (of body and of headers, counted while
- * they are read), redirects, schemes (http and https, on every hop) and addresses: those that are
+ * they are read), redirects, schemes (http and https, on every hop; a data: URL of the list is
+ * decoded here) and addresses: those that are
  * not public are refused when the socket is made, so neither a redirect nor a name that resolves
  * differently the second time gets through. Proxies of the environment, cookies and compressed
  * bodies are not used.
@@ -30,7 +31,7 @@ struct sockaddr;
  * docs/download.md and stay as they are. */
 #define FETCH_STATUSES(X)                                                                         \
     X(FETCH_OK, "success", false, "")                                                             \
-    X(FETCH_BAD_URL, "bad_url", false, "not a valid http or https URL")                           \
+    X(FETCH_BAD_URL, "bad_url", false, "not a valid http, https or data URL")                     \
     X(FETCH_REFUSED_ADDRESS, "refused_address", false, "the host's address is not public")        \
     X(FETCH_DNS_FAILED, "dns_failed", true, "the host's name could not be resolved")              \
     X(FETCH_CONNECT_FAILED, "connect_failed", true, "the host refused the connection")            \

@@ -172,7 +172,11 @@ TEST(fetch, refuses_what_is_no_http_url)
                           "file:///etc/passwd",
                           "ftp://127.0.0.1/x",
                           "gopher://127.0.0.1/x",
-                          "data:image/png;base64,AAAA",
+                          "data:image/png;base64",
+                          "FILE:/etc/passwd",
+                          "javascript:alert(1)",
+                          "blob:http://127.0.0.1/x",
+                          "http://127.0.0.1:0/",
                           "http://",
                           "http://127.0.0.1:99999/",
                           "http://a b/",
@@ -539,6 +543,52 @@ TEST(fetch, keeps_to_what_servers_opt_out_of)
     expect_status(&opts, "/robots-tag/noai?code=404", FETCH_HTTP_STATUS);
 }
 
+TEST(fetch, decodes_data_urls_on_the_spot)
+{
+    UNUSED_STATE;
+    struct fetch_options opts = options();
+    opts.body_bytes = 5;
+    const struct {
+        const char *url;
+        enum fetch_status status;
+        const char *type, *body;
+    } cases[] = {
+        {"data:,hello", FETCH_OK, "text/plain;charset=US-ASCII", "hello"},
+        {"DATA:image/png;BASE64,aGVsbG8=", FETCH_OK, "image/png", "hello"},
+        {"data:image/png;base64,aGVsbG8", FETCH_OK, "image/png", "hello"},
+        {"data:;base64,aGVs\nbG8%3D#part", FETCH_OK, "text/plain;charset=US-ASCII", "hello"},
+        {"data:a/b;base64,Pj4-Pz8_", FETCH_TOO_MANY_BYTES, "a/b", ""},
+        {"data:a/b;base64,Pj4-", FETCH_OK, "a/b", ">>>"},
+        {"data:text/html;x=\"\xc3\xa9\",%41%2cb+c", FETCH_OK, "text/html;x=\"??\"", "A,b+c"},
+        {"data:,hello!", FETCH_TOO_MANY_BYTES, "text/plain;charset=US-ASCII", ""},
+        {"data:,", FETCH_EMPTY_BODY, "text/plain;charset=US-ASCII", ""},
+        {"data:;base64,====", FETCH_BAD_URL, "text/plain;charset=US-ASCII", ""},
+        {"data:image/png", FETCH_BAD_URL, "", ""},
+        {"data:,%4", FETCH_BAD_URL, "text/plain;charset=US-ASCII", ""},
+        {"data:,%zz", FETCH_BAD_URL, "text/plain;charset=US-ASCII", ""},
+        {"data:;base64,a", FETCH_BAD_URL, "text/plain;charset=US-ASCII", ""},
+        {"data:;base64,aG=Vs", FETCH_BAD_URL, "text/plain;charset=US-ASCII", ""},
+        {"data:;base64,aGVsbG8==", FETCH_BAD_URL, "text/plain;charset=US-ASCII", ""},
+        {"data:;base64,a*Vs", FETCH_BAD_URL, "text/plain;charset=US-ASCII", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fetch_item item;
+        get_url(&item, &opts, cases[i].url);
+        if (item.status != cases[i].status) print_message("%s\n", cases[i].url);
+        EXPECT_EQ(item.status, cases[i].status);
+        EXPECT_TEXT(item.content_type, cases[i].type);
+        EXPECT_TEXT(buf_str(&item.body), cases[i].body);
+        EXPECT_EQ(item.http_status, 0);
+        buf_deinit(&item.body);
+    }
+    const char zero[] = {0, 'x'};
+    struct fetch_item item;
+    get_url(&item, &opts, "data:,%00x");
+    EXPECT_EQ(item.body.len, sizeof zero);
+    EXPECT_MEM(item.body.data, zero, sizeof zero);
+    buf_deinit(&item.body);
+}
+
 TEST(fetch, looks_a_lost_name_up_once)
 {
     UNUSED_STATE;
@@ -670,6 +720,7 @@ int main(void)
         RUN(fetch, gives_up_a_host_that_is_down_and_no_other),
         RUN(fetch, leaves_a_host_alone_that_asks_for_it),
         RUN(fetch, keeps_to_what_servers_opt_out_of),
+        RUN(fetch, decodes_data_urls_on_the_spot),
         RUN(fetch, looks_a_lost_name_up_once),
         RUN(fetch, is_woken_by_another_thread_and_dropped_midway),
         RUN(address, is_public_outside_the_special_ranges_only),
