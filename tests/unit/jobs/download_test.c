@@ -616,6 +616,45 @@ static int check_spec(struct fixture *fixture, struct err *err)
     return job_download.check(fixture->packed, bytes, err);
 }
 
+TEST(download, asks_once_for_a_url_of_many_rows)
+{
+    UNUSED_STATE;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    fixture.spec.shard_rows = 100;
+    fixture.spec.transfers = 2;
+    fixture.spec.caption_column = (char *)(uintptr_t) "text";
+    buf_text(&fixture.list, "url,text\n");
+    for (int i = 0; i < 60; i++) {
+        add_url(&fixture, i % 3 == 1 ? "status/418?same=1" : "jitter/%d.jpg?same=1", i % 3);
+        buf_printf(&fixture.list, ",text %d\n", i);
+    }
+    buf_text(&fixture.list, ",none\n,none\n");
+    ready(&fixture);
+    const int before = requests("/jitter/0.jpg") + requests("/jitter/2.jpg");
+    harness_job(&fixture.harness, false);
+    EXPECT_EQ(requests("/jitter/0.jpg") + requests("/jitter/2.jpg"), before + 2);
+    EXPECT_EQ(requests("/status/418"), 1);
+    for (uint32_t i = 0; i < 60; i++) {
+        json_t *row = output_row(&fixture, "00000.rows.jsonl", i);
+        char text[32];
+        (void)snprintf(text, sizeof text, "text %u", i);
+        EXPECT_TEXT(field(row, "caption"), text);
+        EXPECT_TEXT(field(row, "status"), i % 3 == 1 ? "http_status" : "success");
+        EXPECT_EQ(number(row, "http_status"), i % 3 == 1 ? 418 : 200);
+        EXPECT_TEXT(field(row, "content_type"), i % 3 == 1 ? "(none)" : "image/jpeg");
+        EXPECT_EQ(number(row, "original_width"), i % 3 == 1 ? 0 : 120 + 40 * (i % 3));
+        json_decref(row);
+    }
+    json_t *manifest = output_json(&fixture, "manifest.json");
+    json_t *counters = json_object_get(json_object_get(manifest, "totals"), "counters");
+    EXPECT_EQ(number(counters, "fetch.shared"), 57);
+    EXPECT_EQ(number(counters, "success"), 40);
+    EXPECT_EQ(number(counters, "status.bad_url"), 2);
+    json_decref(manifest);
+    fixture_deinit(&fixture);
+}
+
 TEST(download, keeps_to_opt_outs_unless_told_otherwise)
 {
     UNUSED_STATE;
@@ -702,6 +741,7 @@ TEST(check, names_the_option_that_is_wrong)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RUN(download, asks_once_for_a_url_of_many_rows),
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
         RUN(check, names_the_option_that_is_wrong),
         RUN(plan, keeps_the_rows_of_a_compressed_list_in_the_output),

@@ -39,7 +39,7 @@ static const struct {
 /* The most that tally_each can name: 4 classes and rows, statuses, codes, formats, buckets, sums.
  */
 _Static_assert(4 + STATUSES_COUNT + HTTP_NAMED + HTTP_REST + DECODE_FORMAT_COUNT + TALLY_SIDES +
-                       TALLY_RATIOS + 6 <=
+                       TALLY_RATIOS + 7 <=
                    COUNTERS_MAX,
                "the counters of a shard fit a manifest");
 
@@ -74,6 +74,7 @@ void tally_add(struct tally *tally, const struct outcome *outcome)
     if (outcome->status == (uint32_t)FETCH_HTTP_STATUS && outcome->http_status >= 0 &&
         outcome->http_status < TALLY_HTTP_MAX)
         tally->http[outcome->http_status]++;
+    tally->shared += outcome->shared;
     tally->body_bytes += outcome->body_bytes;
     if (outcome->body_bytes) tally->format[outcome->format]++;
     if (outcome->status != STATUS_SUCCESS) return;
@@ -136,6 +137,7 @@ void tally_each(const struct tally *tally,
     tell(&to, tally->cropped, "fit.cropped");
     tell(&to, tally->padded, "fit.padded");
     tell(&to, tally->warned, "decode.warned");
+    tell(&to, tally->shared, "fetch.shared");
     tell(&to, tally->body_bytes, "bytes.bodies");
     tell(&to, tally->sample_bytes, "bytes.samples");
 }

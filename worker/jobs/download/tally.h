@@ -26,6 +26,7 @@ struct outcome {
     uint32_t width, height;                   /* of the result */
     uint32_t warnings;
     bool resized, cropped, padded;
+    bool shared; /* the body came for another row of the URL */
     int64_t body_bytes, sample_bytes;
 };
 
@@ -35,7 +36,7 @@ struct tally {
     int64_t http[TALLY_HTTP_MAX]; /* of rows that ended in http_status */
     int64_t format[DECODE_FORMAT_COUNT];
     int64_t side[TALLY_SIDES], ratio[TALLY_RATIOS];
-    int64_t resized, cropped, padded, warned;
+    int64_t resized, cropped, padded, warned, shared;
     int64_t body_bytes, sample_bytes;
 };
 

@@ -106,6 +106,7 @@ static void work_free(struct work *work)
     attempt_close(work->attempt); /* and the files that are open */
     fetch_free(work->fetch);
     list_slice_close(work->slice);
+    same_free(work->same);
     chan_end(work->pool);
     chan_end(work->decode);
     chan_end(work->write);
@@ -132,7 +133,8 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc && *adopted) work_adopt(result, manifest, work->name);
     mem_free(manifest);
     if (rc || *adopted) return rc;
-    rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
+    rc = work_note_urls(work, err);
+    if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
     if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);
     if (!rc) rc = work_files_open(work, err);
     if (!rc) rc = make_items(work, err);

@@ -23,6 +23,7 @@
 #include "worker/job.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
+#include "worker/jobs/download/same.h"
 #include "worker/jobs/download/tally.h"
 #include "worker/pipe/reorder.h"
 
@@ -42,8 +43,9 @@ struct work_item {
     struct list_row row;
     uint32_t index; /* in the shard */
     struct outcome outcome;
-    struct buf samples; /* the tar members; empty unless it succeeded */
-    struct buf line;    /* of rows.jsonl */
+    struct same_url *same; /* other rows have its URL; NULL: none */
+    struct buf samples;    /* the tar members; empty unless it succeeded */
+    struct buf line;       /* of rows.jsonl */
 };
 
 struct work {
@@ -62,8 +64,11 @@ struct work {
     /* The fetch thread's. */
     struct list_slice *slice;
     struct fetch *fetch;
+    struct same *same;
     uint32_t rows_read, fetching;
-    struct err fetch_err; /* read after the join */
+    uint32_t waiting;                            /* rows that are not asked for: */
+    struct fetch_item *ready_first, *ready_last; /* those whose URL was fetched for another row */
+    struct err fetch_err;                        /* read after the join */
     /* For the progress. */
     _Atomic int64_t bodies_waiting, fetched, decoded;
     atomic_uint transfers_running;
@@ -83,6 +88,9 @@ void work_decode(void *arg);
 /* What a sample's key is: the shard's number and the row's, as img2dataset pads them. */
 uint32_t work_key_digits(uint32_t shard_rows);
 void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_digits);
+
+/* Task thread, before the others start: which URLs come more than once. */
+CHECKED int work_note_urls(struct work *work, struct err *err);
 
 /* Task thread; see work_write.c. */
 CHECKED int work_files_open(struct work *work, struct err *err);
