@@ -4,7 +4,8 @@
  * Nothing goes to a network: a new socket is one end of a pair whose other end has been given the
  * answer already, connecting it always succeeds, and no name resolves. Each further connection (a
  * redirect, a retry) gets what follows the next byte 0xff of the input. An input that begins with a
- * zero byte has a URL before the first 0xff: lists hold any text. */
+ * zero byte has a URL before the first 0xff: lists hold any text. One that begins with a one has a
+ * robots.txt asked for first. */
 int fuzz_socket(int family, int type, int protocol);
 #define socket fuzz_socket
 #include "worker/pipe/fetch_try.c"
@@ -88,6 +89,7 @@ static void check_item(const struct fetch_item *item, bool usual)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     const struct fetch_options options = {.transfers = 1,
+                                          .robots = bytes > 0 && data[0] == 1,
                                           .total_ms = 400,
                                           .connect_ms = 400,
                                           .redirects = 3,
@@ -101,6 +103,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     server.data = data;
     server.bytes = bytes;
     server.peers_count = 0;
+    if (options.robots) {
+        server.data++;
+        server.bytes--;
+    }
     char *text = mem_new(bytes + 1);
     item.url = take_url(text);
     buf_init(&item.body, 0);

@@ -21,6 +21,8 @@ serves the same by TLS on a second port, which it prints behind the first. What 
   /headers/COUNT         COUNT header lines of a kilobyte
   /raw/TEXT              TEXT instead of HTTP
   /robots-tag/TAG...     a body with an X-Robots-Tag header for each TAG
+  /robots.txt            FOLDER/robots.txt, or 404; if it begins with "#CODE" or "#URL" (to the end
+                         of its line), an answer with that code or a redirect there
   /gzip                  a compressed body that nobody asked for
   /echo                  the request's headers as JSON
   /crowd/BYTES           like /big after ?delay_ms=N; /counts has the most that ran at a time
@@ -57,7 +59,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             with lock:
                 counts[url.path] += 1
         parts = [urllib.parse.unquote(part) for part in url.path.split("/")[1:]]
-        route = getattr(self, "on_" + parts[0].replace("-", "_"), None)
+        route = getattr(self, "on_" + parts[0].replace("-", "_").replace(".", "_"), None)
         try:
             if route is None:
                 self.answer(404, b"no such route")
@@ -188,6 +190,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "4")
         self.end_headers()
         self.wfile.write(b"body")
+
+    def on_robots_txt(self):
+        path = os.path.join(FOLDER, "robots.txt")
+        if not os.path.isfile(path):
+            self.answer(404, b"")
+            return
+        with open(path, "rb") as file:
+            text = file.read()
+        first = text.split(b"\n")[0].decode()
+        if first[1:].isdigit():
+            self.answer(int(first[1:]), text)
+        elif first.startswith("#"):
+            self.answer(302, b"", Location=first[1:])
+        else:
+            self.answer(200, text, Content_Type="text/plain")
 
     def on_gzip(self):
         self.answer(200, gzip.compress(b"x" * 100000), Content_Encoding="gzip")

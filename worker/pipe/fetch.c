@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "worker/pipe/fetch_data.h"
+#include "worker/pipe/fetch_rules.h"
 #include "worker/pipe/fetch_try.h"
 
 #include <curl/curl.h>
@@ -19,6 +20,8 @@
 
 #define BACKOFF_MS_MAX 10000
 #define HTTP_BUSY      429
+/* As many as RFC 9309 2.3.1.2 asks for. */
+#define RULES_REDIRECTS 5
 
 struct fetch {
     struct fetch_common common;
@@ -63,6 +66,10 @@ static void curl_start(void)
 
 static void finish(struct fetch *fetch, struct fetch_item *item, enum fetch_status status)
 {
+    if (item->for_rules) {
+        fetch_rules_take(fetch->hosts, item, status, clock_real.mono_ms(&clock_real));
+        return;
+    }
     item->status = status;
     item->next = NULL;
     fetch_url_deinit(&item->at);
@@ -74,16 +81,29 @@ static void finish(struct fetch *fetch, struct fetch_item *item, enum fetch_stat
     fetch->done_last = item;
 }
 
+static void begin(struct fetch *fetch, struct fetch_item *item);
+
+/* Has a host's robots.txt asked for, if it is time to. */
+static bool ask_rules(struct fetch *fetch, struct fetch_host *host, const struct fetch_item *item)
+{
+    bool no_memory = false;
+    if (!fetch->common.options.robots || item->for_rules) return true;
+    struct fetch_item *rules =
+        fetch_rules_item(host, item, clock_real.mono_ms(&clock_real), &no_memory);
+    if (rules) begin(fetch, rules);
+    return !no_memory;
+}
+
 /* To the queue of the host of item->at. */
 static void enqueue(struct fetch *fetch, struct fetch_item *item, bool in_front)
 {
     struct fetch_host *host = fetch_hosts_get(fetch->hosts, item->at.host);
-    if (!host) {
+    if (!host || !ask_rules(fetch, host, item)) {
         finish(fetch, item, FETCH_FAILED);
         return;
     }
     item->host = host;
-    fetch_host_push(fetch->hosts, host, item, in_front);
+    fetch_host_push(fetch->hosts, host, item, in_front || item->for_rules);
 }
 
 /* A try begins with the URL of the list. */
@@ -113,6 +133,12 @@ static void try_item(struct fetch *fetch, struct fetch_item *item, int64_t now_m
     if (now_ms >= item->deadline_at_ms) {
         fetch_host_ended(fetch->hosts, item->host, item, FETCH_CONTACT_NONE, now_ms);
         finish(fetch, item, item->status ? item->status : FETCH_TIMEOUT);
+        return;
+    }
+    const enum fetch_status ruled = fetch_rules_judge(item->host, item);
+    if (ruled) {
+        fetch_host_ended(fetch->hosts, item->host, item, FETCH_CONTACT_NONE, now_ms);
+        finish(fetch, item, ruled);
         return;
     }
     if (!item->redirects) {
@@ -172,7 +198,8 @@ static int64_t start_due(struct fetch *fetch, int64_t wait_ms)
 static void follow(struct fetch *fetch, struct fetch_item *item, const char *location)
 {
     struct fetch_url next;
-    if (item->redirects >= fetch->common.options.redirects) {
+    const uint32_t max = item->for_rules ? RULES_REDIRECTS : fetch->common.options.redirects;
+    if (item->redirects >= max) {
         finish(fetch, item, FETCH_TOO_MANY_REDIRECTS);
         return;
     }
@@ -259,6 +286,14 @@ int fetch_new(struct fetch **fetch_out, const struct fetch_options *options, str
     return 0;
 }
 
+static void drop(struct fetch_item *item)
+{
+    if (item->for_rules)
+        fetch_rules_item_free(item);
+    else
+        fetch_url_deinit(&item->at);
+}
+
 void fetch_free(struct fetch *fetch)
 {
     if (!fetch) return;
@@ -267,11 +302,14 @@ void fetch_free(struct fetch *fetch)
         struct fetch_try *slot = &fetch->slot[i];
         if (!slot->item) continue;
         (void)curl_multi_remove_handle(fetch->multi, slot->easy);
-        fetch_url_deinit(&slot->item->at);
+        drop(slot->item);
         fetch_try_deinit(slot);
     }
-    for (item = fetch->waiting; item; item = item->next) fetch_url_deinit(&item->at);
-    while ((item = fetch_hosts_drop(fetch->hosts)) != NULL) fetch_url_deinit(&item->at);
+    while ((item = fetch->waiting) != NULL) {
+        fetch->waiting = item->next;
+        drop(item);
+    }
+    while ((item = fetch_hosts_drop(fetch->hosts)) != NULL) drop(item);
     mem_free(fetch->slot);
     fetch_hosts_free(fetch->hosts);
     (void)curl_multi_cleanup(fetch->multi);

@@ -47,6 +47,7 @@ struct sockaddr;
     X(FETCH_EMPTY_BODY, "empty_body", false, "the body is empty")                                 \
     X(FETCH_TOO_MANY_BYTES, "too_many_bytes", false, "the body is larger than the limit")         \
     X(FETCH_OPTED_OUT, "opted_out", false, "the server's X-Robots-Tag says not to use it")        \
+    X(FETCH_ROBOTS_DENIED, "robots_denied", false, "the host's robots.txt does not allow it")     \
     X(FETCH_HOST_DOWN, "host_down", false, "no connection to its host came about for some time")  \
     X(FETCH_HOST_BUSY, "host_busy", false, "the host asks to be left alone for longer")           \
     X(FETCH_FAILED, "fetch_failed", false, "the transfer failed on this machine")
@@ -82,6 +83,7 @@ struct fetch_options {
      * each time. */
     uint32_t down_failures;
     int64_t down_after_ms, down_pause_ms;
+    bool robots; /* keep to robots.txt files */
     bool allow_private;
     const char *opt_out; /* X-Robots-Tag directives to keep to, by commas; NULL: none; copied */
     const char *agent;   /* User-Agent; copied */
@@ -103,6 +105,7 @@ struct fetch_item {
     uint32_t redirects;
     size_t header_bytes;
     bool probes;
+    bool for_rules; /* it is a robots.txt; see fetch_rules.h */
 };
 
 struct fetch;

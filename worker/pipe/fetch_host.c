@@ -4,6 +4,7 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "worker/pipe/fetch_robots.h"
 
 #include <string.h>
 
@@ -14,6 +15,7 @@
 struct fetch_hosts {
     struct fetch_options options;
     uint32_t count;
+    size_t robots_bytes;
     struct fetch_host ring, idle; /* heads of circular lists; the longest idle first */
     struct fetch_host *bucket[BUCKETS];
 };
@@ -62,6 +64,7 @@ void fetch_hosts_free(struct fetch_hosts *hosts)
         struct fetch_host *host = hosts->bucket[i];
         while (host) {
             struct fetch_host *next = host->chain;
+            fetch_robots_free(host->robots);
             mem_free(host);
             host = next;
         }
@@ -81,6 +84,8 @@ static void forget(struct fetch_hosts *hosts, struct fetch_host *host)
     *link = host->chain;
     list_remove(host);
     hosts->count--;
+    hosts->robots_bytes -= fetch_robots_memory(host->robots);
+    fetch_robots_free(host->robots);
     mem_free(host);
 }
 
@@ -110,15 +115,24 @@ void fetch_host_push(struct fetch_hosts *hosts, struct fetch_host *host, struct 
         list_remove(host);
         list_add(&hosts->ring, host);
     }
-    item->next = in_front ? host->first : NULL;
-    if (!host->first) {
-        host->first = host->last = item;
-    } else if (in_front) {
-        host->first = item;
-    } else {
-        host->last->next = item;
-        host->last = item;
-    }
+    struct fetch_item *before = in_front ? NULL : host->last;
+    for (struct fetch_item *at = host->first; in_front && at && at->for_rules; at = at->next)
+        before = at;
+    struct fetch_item **link = before ? &before->next : &host->first;
+    item->next = *link;
+    *link = item;
+    if (!item->next) host->last = item;
+}
+
+void fetch_host_robots(struct fetch_hosts *hosts, struct fetch_host *host,
+                       struct fetch_robots *robots)
+{
+    hosts->robots_bytes -= fetch_robots_memory(host->robots);
+    fetch_robots_free(host->robots);
+    host->robots = robots;
+    hosts->robots_bytes += fetch_robots_memory(robots);
+    while (hosts->robots_bytes > FETCH_ROBOTS_MEMORY_MAX && hosts->idle.next != &hosts->idle)
+        forget(hosts, hosts->idle.next);
 }
 
 static struct fetch_item *pop(struct fetch_hosts *hosts, struct fetch_host *host)
@@ -155,6 +169,7 @@ static enum fetch_turn judge(const struct fetch_hosts *hosts, const struct fetch
         const bool too_long = host->paused_until_ms - now_ms > hosts->options.total_ms;
         return too_long ? FETCH_TURN_FAIL : FETCH_TURN_NONE;
     }
+    if (host->rules == FETCH_RULES_ASKED && !host->first->for_rules) return FETCH_TURN_NONE;
     const bool full = hosts->options.per_host && host->running >= hosts->options.per_host;
     return full ? FETCH_TURN_NONE : FETCH_TURN_START;
 }

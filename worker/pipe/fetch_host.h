@@ -15,7 +15,19 @@
 #include "worker/pipe/fetch.h"
 #include "worker/pipe/fetch_url.h"
 
-#define FETCH_HOSTS_MAX 8192 /* 3 MiB */
+#define FETCH_HOSTS_MAX         8192 /* 3 MiB */
+#define FETCH_ROBOTS_MEMORY_MAX ((size_t)64 * 1024 * 1024)
+
+/* What is known of a host's robots.txt; see fetch_rules.h. */
+enum fetch_rules {
+    FETCH_RULES_UNKNOWN,
+    FETCH_RULES_ASKED,
+    FETCH_RULES_KNOWN,
+    FETCH_RULES_NONE,    /* there is no such file */
+    FETCH_RULES_NOT_HAD, /* there may be one */
+};
+
+struct fetch_robots;
 
 struct fetch_host {
     struct fetch_item *first, *last; /* the queue */
@@ -25,6 +37,10 @@ struct fetch_host {
     int64_t failing_since_ms, down_until_ms, down_pause_ms; /* until 0: not down */
     bool probed;                                            /* by the one that runs */
     int64_t paused_until_ms, nameless_until_ms;
+    enum fetch_rules rules;
+    enum fetch_status rules_status; /* of those that could not be had */
+    int64_t rules_until_ms;
+    struct fetch_robots *robots; /* NULL unless known */
     /* The table's own. */
     struct fetch_host *chain;           /* of the same bucket */
     struct fetch_host *previous, *next; /* in the ring of those that have a queue, or the idle */
@@ -40,7 +56,12 @@ uint32_t fetch_hosts_count(const struct fetch_hosts *hosts);
  * running. */
 struct fetch_host *fetch_hosts_get(struct fetch_hosts *hosts, const char *name);
 
-/* Puts an item at an end of its host's queue. */
+/* Gives the host its rules, instead of those it has. Hosts without transfers are forgotten when the
+ * rules of all need more than FETCH_ROBOTS_MEMORY_MAX. */
+void fetch_host_robots(struct fetch_hosts *hosts, struct fetch_host *host,
+                       struct fetch_robots *robots);
+
+/* Puts an item at an end of its host's queue; the front is behind a robots.txt. */
 void fetch_host_push(struct fetch_hosts *hosts, struct fetch_host *host, struct fetch_item *item,
                      bool in_front);
 

@@ -34,7 +34,10 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
         return try->discarded_bytes > DISCARD_BYTES_MAX ? 0 : bytes;
     }
     struct buf *body = &try->item->body;
-    if ((int64_t)bytes > options->body_bytes - (int64_t)body->len) {
+    const int64_t max = try->item->for_rules ? (int64_t)body->max : options->body_bytes;
+    const int64_t left = max - (int64_t)body->len;
+    if ((int64_t)bytes > left) {
+        if (try->item->for_rules) buf_add(body, data, (size_t)left); /* the beginning counts */
         try->too_large = true;
         return 0;
     }
@@ -132,7 +135,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     }
     if (bytes >= 5 && !memcmp(data, "HTTP/", 5)) begin_answer(try);
     take_retry_after(try, data, bytes);
-    if (try->common->opt_out) take_opt_out(try, data, bytes);
+    if (try->common->opt_out && !try->item->for_rules) take_opt_out(try, data, bytes);
     if ((data[0] == '\r' || data[0] == '\n') && !wants_body(try)) return 0;
     return take_location(try, data, bytes) ? bytes : 0;
 }
@@ -216,6 +219,7 @@ bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
     try->item = item;
     if (!easy) return false;
     set_limits(easy, &common->options, try->limit_ms);
+    if (item->for_rules) (void)curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)0);
     set_request(easy, try);
     return set_guards(easy, try) && !curl_easy_setopt(easy, CURLOPT_URL, item->at.whole);
 }

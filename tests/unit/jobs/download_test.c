@@ -690,6 +690,29 @@ TEST(download, keeps_to_opt_outs_unless_told_otherwise)
     }
 }
 
+TEST(download, keeps_to_robots_txt_if_asked_to)
+{
+    UNUSED_STATE;
+    const char *const rules = "User-agent: *\nDisallow: /files/0\n";
+    put(files, "robots.txt", rules, strlen(rules));
+    for (uint32_t i = 0; i < 2; i++) {
+        struct fixture fixture;
+        fixture_init(&fixture);
+        fixture.spec.robots = i == 1;
+        buf_text(&fixture.list, "url\n");
+        add_url(&fixture, "files/0.jpg\n");
+        add_url(&fixture, "files/1.jpg\n");
+        ready(&fixture);
+        harness_job(&fixture.harness, false);
+        for (uint32_t k = 0; k < 2; k++) {
+            json_t *row = output_row(&fixture, "00000.rows.jsonl", k);
+            EXPECT_TEXT(field(row, "status"), i == 1 && k == 0 ? "robots_denied" : "success");
+            json_decref(row);
+        }
+        fixture_deinit(&fixture);
+    }
+}
+
 TEST(check, names_the_option_that_is_wrong)
 {
     UNUSED_STATE;
@@ -743,6 +766,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(download, asks_once_for_a_url_of_many_rows),
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
+        RUN(download, keeps_to_robots_txt_if_asked_to),
         RUN(check, names_the_option_that_is_wrong),
         RUN(plan, keeps_the_rows_of_a_compressed_list_in_the_output),
         RUN(download, turns_a_list_into_shards_a_manifest_and_a_report),

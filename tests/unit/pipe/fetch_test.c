@@ -589,6 +589,74 @@ TEST(fetch, decodes_data_urls_on_the_spot)
     buf_deinit(&item.body);
 }
 
+/* What a row to that path ends in when the host's robots.txt is that text (NULL: none). */
+static enum fetch_status by_robots(const char *text, const char *path)
+{
+    struct fetch_options opts = options();
+    struct fetch_item item;
+    char robots[256];
+    (void)snprintf(robots, sizeof robots, "%s/robots.txt", folder);
+    if (text) {
+        FILE *file = fopen(robots, "w");
+        EXPECT(file != NULL);
+        EXPECT(fputs(text, file) >= 0);
+        EXPECT_EQ(fclose(file), 0);
+    }
+    opts.robots = true;
+    opts.body_bytes = 16;
+    get(&item, &opts, path);
+    buf_deinit(&item.body);
+    if (text) EXPECT_EQ(remove(robots), 0);
+    return item.status;
+}
+
+TEST(fetch, keeps_to_robots_txt_if_asked_to)
+{
+    UNUSED_STATE;
+    const char *const rules = "User-agent: *\nDisallow: /\nUser-agent: vlmq\nDisallow: /big/1\n";
+    char text[256];
+    EXPECT_EQ(by_robots(rules, "/big/16"), FETCH_ROBOTS_DENIED);
+    EXPECT_EQ(by_robots(rules, "/big/8"), FETCH_OK);
+    EXPECT_EQ(by_robots(rules, "/redirect/1?to=/big/16"), FETCH_ROBOTS_DENIED);
+    EXPECT_EQ(by_robots(NULL, "/big/16"), FETCH_OK);
+    EXPECT_EQ(by_robots("", "/big/16"), FETCH_OK);
+    EXPECT_EQ(by_robots("#403\n", "/big/16"), FETCH_OK);
+    EXPECT_EQ(by_robots("#503\n", "/big/16"), FETCH_ROBOTS_DENIED);
+    EXPECT_EQ(by_robots("#http://nosuch.invalid/\n", "/big/16"), FETCH_DNS_FAILED);
+    /* Rules that another host sends hold for the one that points there. */
+    (void)snprintf(text, sizeof text, "#http://localhost:%d/robots-tag/x?type=robots\n", web.port);
+    EXPECT_EQ(by_robots(text, "/big/16"), FETCH_OK);             /* "body" is no rule */
+    EXPECT_EQ(by_robots("#/robots.txt\n", "/big/16"), FETCH_OK); /* in circles: as if none */
+}
+
+TEST(fetch, asks_for_robots_txt_once_per_host)
+{
+    UNUSED_STATE;
+    enum { COUNT = 9 };
+    struct fetch_options opts = options();
+    struct fetch_item item[COUNT];
+    char url[64];
+    const int before = requests("/robots.txt");
+    opts.robots = true;
+    opts.per_host = 1;
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/big/16", web.port);
+    for (uint32_t i = 0; i < COUNT; i++) item[i] = (struct fetch_item){.url = url};
+    get_all(item, COUNT, &opts);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        EXPECT_EQ(item[i].status, FETCH_OK);
+        buf_deinit(&item[i].body);
+    }
+    EXPECT_EQ(requests("/robots.txt"), before + 1);
+    /* Dropped while it is asked for. */
+    struct fetch *fetch = NULL;
+    struct err err;
+    EXPECT_OK(fetch_new(&fetch, &opts, &err), &err);
+    buf_init(&item[0].body, 0);
+    fetch_start(fetch, &item[0]);
+    fetch_free(fetch);
+    buf_deinit(&item[0].body);
+}
+
 TEST(fetch, looks_a_lost_name_up_once)
 {
     UNUSED_STATE;
@@ -721,6 +789,8 @@ int main(void)
         RUN(fetch, leaves_a_host_alone_that_asks_for_it),
         RUN(fetch, keeps_to_what_servers_opt_out_of),
         RUN(fetch, decodes_data_urls_on_the_spot),
+        RUN(fetch, keeps_to_robots_txt_if_asked_to),
+        RUN(fetch, asks_for_robots_txt_once_per_host),
         RUN(fetch, looks_a_lost_name_up_once),
         RUN(fetch, is_woken_by_another_thread_and_dropped_midway),
         RUN(address, is_public_outside_the_special_ranges_only),

@@ -303,6 +303,7 @@ int download_options_init(struct download_options *options, struct arena *arena,
     options->fetch.down_failures = DOWN_FAILURES;
     options->fetch.down_after_ms = DOWN_AFTER_MS;
     options->fetch.down_pause_ms = DOWN_PAUSE_MS;
+    options->fetch.robots = message->robots;
     options->fetch.allow_private = message->allow_private;
     return fill(options, arena, message, err);
 }
@@ -331,6 +332,7 @@ void download_options_json(const struct download_options *options, struct buf *o
                options->quality);
     if (options->opt_out_chosen)
         add_text(out, "opt_out", options->fetch.opt_out ? options->fetch.opt_out : "");
+    if (options->fetch.robots) buf_text(out, ",\"robots\":true");
     buf_byte(out, '}');
 }
 
