@@ -23,6 +23,8 @@ serves the same by TLS on a second port, which it prints behind the first. What 
   /robots-tag/TAG...     a body with an X-Robots-Tag header for each TAG
   /robots.txt            FOLDER/robots.txt, or 404; if it begins with "#CODE" or "#URL" (to the end
                          of its line), an answer with that code or a redirect there
+  /gate/KEY              a body for who brings a cookie KEY=1; others get one and are sent here
+  /bake/KEY?to=URL       a redirect with a cookie KEY=1
   /gzip                  a compressed body that nobody asked for
   /echo                  the request's headers as JSON
   /crowd/BYTES           like /big after ?delay_ms=N; /counts has the most that ran at a time
@@ -205,6 +207,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(302, b"", Location=first[1:])
         else:
             self.answer(200, text, Content_Type="text/plain")
+
+    def on_bake(self, key):
+        self.answer(302, b"", Set_Cookie=key + "=1; Path=/", Location=self.query["to"])
+
+    def on_gate(self, key):
+        if key + "=1" in self.headers.get("Cookie", ""):
+            self.answer(200, b"inside")
+        else:
+            self.answer(302, b"", Set_Cookie=key + "=1; Path=/", Location=self.path)
 
     def on_gzip(self):
         self.answer(200, gzip.compress(b"x" * 100000), Content_Encoding="gzip")

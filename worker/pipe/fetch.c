@@ -72,7 +72,7 @@ static void finish(struct fetch *fetch, struct fetch_item *item, enum fetch_stat
     }
     item->status = status;
     item->next = NULL;
-    fetch_url_deinit(&item->at);
+    fetch_try_forget(item);
     if (status != FETCH_OK) buf_clear(&item->body);
     if (fetch->done_last)
         fetch->done_last->next = item;
@@ -109,7 +109,7 @@ static void enqueue(struct fetch *fetch, struct fetch_item *item, bool in_front)
 /* A try begins with the URL of the list. */
 static void begin(struct fetch *fetch, struct fetch_item *item)
 {
-    fetch_url_deinit(&item->at);
+    fetch_try_forget(item);
     item->redirects = 0;
     item->header_bytes = 0;
     item->content_type[0] = 0;
@@ -291,7 +291,7 @@ static void drop(struct fetch_item *item)
     if (item->for_rules)
         fetch_rules_item_free(item);
     else
-        fetch_url_deinit(&item->at);
+        fetch_try_forget(item);
 }
 
 void fetch_free(struct fetch *fetch)
@@ -343,6 +343,7 @@ void fetch_start(struct fetch *fetch, struct fetch_item *item)
     item->http_status = 0;
     item->deadline_at_ms = 0;
     item->at = (struct fetch_url){0};
+    item->cookies = NULL;
     item->content_type[0] = 0;
     buf_clear(&item->body);
     if (fetch_data_is(item->url)) {

@@ -9,8 +9,8 @@
  * they are read), redirects, schemes (http and https, on every hop; a data: URL of the list is
  * decoded here) and addresses: those that are
  * not public are refused when the socket is made, so neither a redirect nor a name that resolves
- * differently the second time gets through. Proxies of the environment, cookies and compressed
- * bodies are not used.
+ * differently the second time gets through. Proxies of the environment and compressed
+ * bodies are not used; cookies, if at all, from one hop to the next.
  *
  * What our own crowd of transfers can cost a server is bounded too: see fetch_host.h. Items that
  * must wait for their host's turn are in a queue of that host, take no room and have no deadline
@@ -83,7 +83,8 @@ struct fetch_options {
      * each time. */
     uint32_t down_failures;
     int64_t down_after_ms, down_pause_ms;
-    bool robots; /* keep to robots.txt files */
+    bool cookies; /* those set on the way are sent to later hops, as a browser would */
+    bool robots;  /* keep to robots.txt files */
     bool allow_private;
     const char *opt_out; /* X-Robots-Tag directives to keep to, by commas; NULL: none; copied */
     const char *agent;   /* User-Agent; copied */
@@ -102,6 +103,7 @@ struct fetch_item {
     struct fetch_url at;               /* the hop that it is at */
     struct fetch_host *host;           /* of that hop, while it runs */
     int64_t deadline_at_ms, due_at_ms; /* deadline 0: it was not tried yet */
+    void *cookies;                     /* of the hops so far, a curl_slist */
     uint32_t redirects;
     size_t header_bytes;
     bool probes;

@@ -204,6 +204,29 @@ static void set_request(CURL *easy, struct fetch_try *try)
     if (common->ca_file) (void)curl_easy_setopt(easy, CURLOPT_CAINFO, common->ca_file);
 }
 
+/* The engine lives as long as the handle, that is for one hop: the item carries them on. */
+static void set_cookies(CURL *easy, const struct fetch_item *item)
+{
+    (void)curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");
+    for (const struct curl_slist *line = item->cookies; line; line = line->next)
+        (void)curl_easy_setopt(easy, CURLOPT_COOKIELIST, line->data);
+}
+
+static void keep_cookies(struct fetch_item *item, CURL *easy)
+{
+    struct curl_slist *lines = NULL;
+    (void)curl_easy_getinfo(easy, CURLINFO_COOKIELIST, &lines);
+    curl_slist_free_all(item->cookies);
+    item->cookies = lines;
+}
+
+void fetch_try_forget(struct fetch_item *item)
+{
+    fetch_url_deinit(&item->at);
+    curl_slist_free_all(item->cookies);
+    item->cookies = NULL;
+}
+
 bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
                     struct fetch_item *item, int64_t now_ms)
 {
@@ -221,6 +244,7 @@ bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
     set_limits(easy, &common->options, try->limit_ms);
     if (item->for_rules) (void)curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)0);
     set_request(easy, try);
+    if (common->options.cookies && !item->for_rules) set_cookies(easy, item);
     return set_guards(easy, try) && !curl_easy_setopt(easy, CURLOPT_URL, item->at.whole);
 }
 
@@ -337,6 +361,7 @@ struct fetch_result fetch_try_result(struct fetch_try *try, int curl_code, int64
     result.contact = contact(try, result.status, code);
     /* The rest of such an answer, whole or not, does not matter. */
     result.redirected = code >= 300 && code <= 399 && try->location && !try->too_many_headers;
+    if (result.redirected && try->common->options.cookies) keep_cookies(try->item, try->easy);
     if (code >= HTTP_TOO_MANY) result.retry_after_s = try->retry_after_s;
     return result;
 }

@@ -38,6 +38,8 @@ void fetch_common_deinit(struct fetch_common *common);
 bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
                     struct fetch_item *item, int64_t now_ms);
 void fetch_try_deinit(struct fetch_try *try);
+/* Forgets where the item is and what it carries. */
+void fetch_try_forget(struct fetch_item *item);
 
 struct fetch_result {
     enum fetch_status status;

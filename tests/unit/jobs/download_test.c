@@ -616,103 +616,6 @@ static int check_spec(struct fixture *fixture, struct err *err)
     return job_download.check(fixture->packed, bytes, err);
 }
 
-TEST(download, asks_once_for_a_url_of_many_rows)
-{
-    UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    fixture.spec.shard_rows = 100;
-    fixture.spec.transfers = 2;
-    fixture.spec.caption_column = (char *)(uintptr_t) "text";
-    buf_text(&fixture.list, "url,text\n");
-    for (int i = 0; i < 60; i++) {
-        add_url(&fixture, i % 3 == 1 ? "status/418?same=1" : "jitter/%d.jpg?same=1", i % 3);
-        buf_printf(&fixture.list, ",text %d\n", i);
-    }
-    buf_text(&fixture.list, ",none\n,none\n");
-    ready(&fixture);
-    const int before = requests("/jitter/0.jpg") + requests("/jitter/2.jpg");
-    harness_job(&fixture.harness, false);
-    EXPECT_EQ(requests("/jitter/0.jpg") + requests("/jitter/2.jpg"), before + 2);
-    EXPECT_EQ(requests("/status/418"), 1);
-    for (uint32_t i = 0; i < 60; i++) {
-        json_t *row = output_row(&fixture, "00000.rows.jsonl", i);
-        char text[32];
-        (void)snprintf(text, sizeof text, "text %u", i);
-        EXPECT_TEXT(field(row, "caption"), text);
-        EXPECT_TEXT(field(row, "status"), i % 3 == 1 ? "http_status" : "success");
-        EXPECT_EQ(number(row, "http_status"), i % 3 == 1 ? 418 : 200);
-        EXPECT_TEXT(field(row, "content_type"), i % 3 == 1 ? "(none)" : "image/jpeg");
-        EXPECT_EQ(number(row, "original_width"), i % 3 == 1 ? 0 : 120 + 40 * (i % 3));
-        json_decref(row);
-    }
-    json_t *manifest = output_json(&fixture, "manifest.json");
-    json_t *counters = json_object_get(json_object_get(manifest, "totals"), "counters");
-    EXPECT_EQ(number(counters, "fetch.shared"), 57);
-    EXPECT_EQ(number(counters, "success"), 40);
-    EXPECT_EQ(number(counters, "status.bad_url"), 2);
-    json_decref(manifest);
-    fixture_deinit(&fixture);
-}
-
-TEST(download, keeps_to_opt_outs_unless_told_otherwise)
-{
-    UNUSED_STATE;
-    char *words[] = {(char *)(uintptr_t) "NoArchive"};
-    /* The status of a row that says noai, and of one that says noarchive. */
-    const char *const ends[][2] = {
-        {"opted_out", "unknown_format"},
-        {"unknown_format", "opted_out"},
-        {"unknown_format", "unknown_format"},
-    };
-    for (uint32_t i = 0; i < 3; i++) {
-        struct fixture fixture;
-        fixture_init(&fixture);
-        fixture.spec.opt_out_directives = words;
-        fixture.spec.n_opt_out_directives = i == 1;
-        fixture.spec.ignore_opt_out = i == 2;
-        buf_text(&fixture.list, "url\n");
-        add_url(&fixture, "robots-tag/noai\n");
-        add_url(&fixture, "robots-tag/noarchive\n");
-        ready(&fixture);
-        harness_job(&fixture.harness, false);
-        for (uint32_t k = 0; k < 2; k++) {
-            json_t *row = output_row(&fixture, "00000.rows.jsonl", k);
-            EXPECT_TEXT(field(row, "status"), ends[i][k]);
-            json_decref(row);
-        }
-        /* Another choice over the same output is refused. */
-        fixture.spec.n_opt_out_directives = i == 0;
-        fixture.spec.ignore_opt_out = false;
-        ready(&fixture);
-        EXPECT_EQ(harness_run(&fixture.harness, JOB_PLAN, NULL), ERR_INVALID);
-        fixture_deinit(&fixture);
-    }
-}
-
-TEST(download, keeps_to_robots_txt_if_asked_to)
-{
-    UNUSED_STATE;
-    const char *const rules = "User-agent: *\nDisallow: /files/0\n";
-    put(files, "robots.txt", rules, strlen(rules));
-    for (uint32_t i = 0; i < 2; i++) {
-        struct fixture fixture;
-        fixture_init(&fixture);
-        fixture.spec.robots = i == 1;
-        buf_text(&fixture.list, "url\n");
-        add_url(&fixture, "files/0.jpg\n");
-        add_url(&fixture, "files/1.jpg\n");
-        ready(&fixture);
-        harness_job(&fixture.harness, false);
-        for (uint32_t k = 0; k < 2; k++) {
-            json_t *row = output_row(&fixture, "00000.rows.jsonl", k);
-            EXPECT_TEXT(field(row, "status"), i == 1 && k == 0 ? "robots_denied" : "success");
-            json_decref(row);
-        }
-        fixture_deinit(&fixture);
-    }
-}
-
 TEST(check, names_the_option_that_is_wrong)
 {
     UNUSED_STATE;
@@ -764,9 +667,6 @@ TEST(check, names_the_option_that_is_wrong)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(download, asks_once_for_a_url_of_many_rows),
-        RUN(download, keeps_to_opt_outs_unless_told_otherwise),
-        RUN(download, keeps_to_robots_txt_if_asked_to),
         RUN(check, names_the_option_that_is_wrong),
         RUN(plan, keeps_the_rows_of_a_compressed_list_in_the_output),
         RUN(download, turns_a_list_into_shards_a_manifest_and_a_report),

@@ -303,6 +303,7 @@ int download_options_init(struct download_options *options, struct arena *arena,
     options->fetch.down_failures = DOWN_FAILURES;
     options->fetch.down_after_ms = DOWN_AFTER_MS;
     options->fetch.down_pause_ms = DOWN_PAUSE_MS;
+    options->fetch.cookies = message->cookies;
     options->fetch.robots = message->robots;
     options->fetch.allow_private = message->allow_private;
     return fill(options, arena, message, err);
