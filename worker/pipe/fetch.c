@@ -72,6 +72,10 @@ static void finish(struct fetch *fetch, struct fetch_item *item, enum fetch_stat
     }
     item->status = status;
     item->next = NULL;
+    if (item->deadline_at_ms)
+        item->spent_ms = clock_real.mono_ms(&clock_real) -
+                         (item->deadline_at_ms - fetch->common.options.total_ms);
+    if (item->final_url && item->redirects) buf_text(item->final_url, item->at.whole);
     fetch_try_forget(item);
     if (status != FETCH_OK) buf_clear(&item->body);
     if (fetch->done_last)
@@ -344,6 +348,9 @@ void fetch_start(struct fetch *fetch, struct fetch_item *item)
     item->deadline_at_ms = 0;
     item->at = (struct fetch_url){0};
     item->cookies = NULL;
+    item->redirects = 0;
+    item->spent_ms = 0;
+    if (item->final_url) buf_clear(item->final_url);
     item->content_type[0] = 0;
     buf_clear(&item->body);
     if (fetch_data_is(item->url)) {

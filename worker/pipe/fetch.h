@@ -93,11 +93,14 @@ struct fetch_options {
 
 struct fetch_item {
     const char *url; /* in: the caller keeps it until the item is back */
+    struct buf
+        *final_url;  /* in: the caller's, or NULL; out: the last hop, empty without a redirect */
     struct buf body; /* in: the caller's, emptied at the start; out: the body, if status is OK */
     enum fetch_status status;
     int32_t http_status;                 /* of the last answer; 0: there was none */
     char content_type[FETCH_TYPE_BYTES]; /* as the server says; printable ASCII; may be empty */
     uint32_t tries;
+    int64_t spent_ms; /* from the first try to the end */
     /* The fetch's own. */
     struct fetch_item *next;
     struct fetch_url at;               /* the hop that it is at */

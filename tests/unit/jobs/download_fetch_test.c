@@ -203,6 +203,31 @@ TEST(download, keeps_to_opt_outs_unless_told_otherwise)
     }
 }
 
+TEST(download, tells_where_redirects_ended)
+{
+    UNUSED_STATE;
+    struct run run;
+    char url[64], path[600];
+    run_init(&run);
+    add(&run, "redirect/2", 0);
+    add(&run, "redirect/2", 1);
+    add(&run, "redirect/1?to=/status/404", 2);
+    add(&run, "files/a", 3);
+    run_job(&run);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/big/16", web.port);
+    EXPECT_TEXT(field(&run, 0, "final_url"), url);
+    EXPECT_TEXT(field(&run, 1, "final_url"), url);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/status/404", web.port);
+    EXPECT_TEXT(field(&run, 2, "final_url"), url);
+    EXPECT_TEXT(field(&run, 3, "final_url"), "(none)");
+    EXPECT(fs_join(path, sizeof path, run.output, "00000_stats.json"));
+    json_t *stats = json_load_file(path, 0, NULL);
+    EXPECT_EQ(json_integer_value(json_object_get(stats, "fetch_tries")), 3);
+    EXPECT(json_integer_value(json_object_get(stats, "fetch_ms")) >= 0);
+    json_decref(stats);
+    run_deinit(&run);
+}
+
 TEST(download, carries_cookies_if_asked_to)
 {
     UNUSED_STATE;
@@ -252,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(download, asks_once_for_a_url_of_many_rows),
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
+        RUN(download, tells_where_redirects_ended),
         RUN(download, carries_cookies_if_asked_to),
         RUN(download, keeps_to_robots_txt_if_asked_to),
         RUN(download, decodes_data_urls),

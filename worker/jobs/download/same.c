@@ -38,6 +38,7 @@ void same_free(struct same *same)
 {
     if (!same) return;
     if (same->fd >= 0) (void)close(same->fd);
+    for (uint32_t i = 0; i < same->count; i++) mem_free(same->url[i].final_url);
     mem_free(same->noted);
     mem_free(same->url);
     mem_free(same->path);
@@ -106,6 +107,11 @@ int same_keep(struct same *same, struct same_url *url, const struct fetch_item *
     url->http_status = item->http_status;
     memcpy(url->content_type, item->content_type, sizeof url->content_type);
     url->bytes = 0;
+    if (item->final_url && item->final_url->len) {
+        url->final_url = mem_try(item->final_url->len + 1);
+        if (!url->final_url) return err_set(err, ERR_LIMIT, "no memory for a URL");
+        memcpy(url->final_url, item->final_url->data, item->final_url->len);
+    }
     if (!item->body.len) return 0;
     if (same->fd < 0) same->fd = open(same->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (same->fd < 0) return err_errno(err, errno, "create %s", same->path);
@@ -127,6 +133,8 @@ int same_copy(struct same *same, const struct same_url *url, struct fetch_item *
     item->status = url->status;
     item->http_status = url->http_status;
     memcpy(item->content_type, url->content_type, sizeof item->content_type);
+    if (item->final_url) buf_clear(item->final_url);
+    if (item->final_url && url->final_url) buf_text(item->final_url, url->final_url);
     buf_clear(&item->body);
     if (!url->bytes) return 0;
     char *place = buf_reserve(&item->body, url->bytes);

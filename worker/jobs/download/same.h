@@ -21,7 +21,8 @@ struct same_url {
     enum fetch_status status;
     int32_t http_status;
     char content_type[FETCH_TYPE_BYTES];
-    int64_t offset; /* of the body in the scratch file */
+    char *final_url; /* NULL: without a redirect */
+    int64_t offset;  /* of the body in the scratch file */
     size_t bytes;
 };
 

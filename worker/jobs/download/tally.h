@@ -28,6 +28,7 @@ struct outcome {
     bool resized, cropped, padded;
     bool shared; /* the body came for another row of the URL */
     int64_t body_bytes, sample_bytes;
+    int64_t tries, fetch_ms; /* of a row's own fetch: they differ from run to run */
 };
 
 struct tally {
@@ -37,7 +38,7 @@ struct tally {
     int64_t format[DECODE_FORMAT_COUNT];
     int64_t side[TALLY_SIDES], ratio[TALLY_RATIOS];
     int64_t resized, cropped, padded, warned, shared;
-    int64_t body_bytes, sample_bytes;
+    int64_t body_bytes, sample_bytes, tries, fetch_ms;
 };
 
 void tally_add(struct tally *tally, const struct outcome *outcome);

@@ -33,6 +33,8 @@ static void item_init(struct work_item *item, const struct download_options *opt
 {
     list_row_init(&item->row);
     buf_init(&item->fetch.body, (size_t)options->fetch.body_bytes);
+    buf_init(&item->final_url, 0);
+    item->fetch.final_url = &item->final_url;
     buf_init(&item->samples, 0);
     buf_init(&item->line, 0);
 }
@@ -113,6 +115,7 @@ static void work_free(struct work *work)
     for (uint32_t i = 0; i < work->items_count; i++) {
         list_row_deinit(&work->item[i].row);
         buf_deinit(&work->item[i].fetch.body);
+        buf_deinit(&work->item[i].final_url);
         buf_deinit(&work->item[i].samples);
         buf_deinit(&work->item[i].line);
     }

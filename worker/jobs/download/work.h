@@ -40,6 +40,7 @@
 
 struct work_item {
     struct fetch_item fetch; /* first: fetch_take gives it back */
+    struct buf final_url;
     struct list_row row;
     uint32_t index; /* in the shard */
     struct outcome outcome;
@@ -107,6 +108,7 @@ struct sample {
     const struct list_columns *columns; /* names of the extra fields */
     const struct outcome *outcome;
     const char *key, *content_type, *sha256;
+    const char *final_url; /* NULL: the row's own */
 };
 void sample_json(const struct sample *sample, struct buf *out); /* KEY.json, as img2dataset's */
 void sample_line(const struct sample *sample, struct buf *out); /* a line of rows.jsonl */

@@ -107,6 +107,8 @@ static void work_on(struct bench *bench, struct work_item *item)
                                   .outcome = outcome,
                                   .key = key,
                                   .content_type = item->fetch.content_type,
+                                  .final_url =
+                                      item->final_url.len ? buf_str(&item->final_url) : NULL,
                                   .sha256 = sha256};
     if (body->len) hash_sha256_text(sha256, body->data, body->len);
     if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);

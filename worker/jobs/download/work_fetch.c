@@ -41,6 +41,8 @@ static void fetched(struct work *work, struct work_item *item)
     item->outcome.status = status_of_fetch(item->fetch.status);
     item->outcome.http_status = item->fetch.http_status;
     item->outcome.body_bytes = (int64_t)item->fetch.body.len;
+    item->outcome.tries = item->outcome.shared ? 0 : item->fetch.tries;
+    item->outcome.fetch_ms = item->outcome.shared ? 0 : item->fetch.spent_ms;
     to_decode(work, item);
 }
 
@@ -84,6 +86,7 @@ static bool start_row(struct work *work, struct work_item *item, int *rc)
     item->same = NULL;
     item->fetch.content_type[0] = 0;
     item->fetch.http_status = 0;
+    buf_clear(&item->final_url);
     buf_clear(&item->fetch.body);
     const char *url = list_row_field(&item->row, LIST_URL_COLUMN);
     if (!item->row.problem && url && url[0] && !item->row.url_mended) {
