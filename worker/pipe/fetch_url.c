@@ -7,8 +7,27 @@
 
 #include <curl/curl.h>
 
+#include <idn2.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Host names outside ASCII in their xn-- form (IDNA 2008, mapped as UTS 46 says). libcurl would do
+ * it too, but reads the name in the charset of the locale. */
+static bool mend_host(CURLU *parser)
+{
+    char *name = NULL, *ascii = NULL;
+    bool plain = true;
+    if (curl_url_get(parser, CURLUPART_HOST, &name, 0)) return false;
+    for (const char *c = name; *c; c++) plain = plain && (uint8_t)*c < 0x80;
+    bool ok = plain;
+    if (!plain && idn2_lookup_u8((const uint8_t *)name, (uint8_t **)&ascii,
+                                 IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK)
+        ok = !curl_url_set(parser, CURLUPART_HOST, ascii, 0);
+    idn2_free(ascii);
+    curl_free(name);
+    return ok;
+}
 
 static bool put_host(struct fetch_url *url, CURLU *parser)
 {
@@ -55,7 +74,8 @@ bool fetch_url_init(struct fetch_url *url, const char *base, const char *text)
      * from nonsense by put_parts. */
     const unsigned int flags = CURLU_URLENCODE | (base ? CURLU_ALLOW_SPACE : 0U);
     const bool ok = (!base || !curl_url_set(parser, CURLUPART_URL, base, 0)) &&
-                    !curl_url_set(parser, CURLUPART_URL, text, flags) && put_parts(url, parser);
+                    !curl_url_set(parser, CURLUPART_URL, text, flags) && mend_host(parser) &&
+                    put_parts(url, parser);
     curl_url_cleanup(parser);
     return ok;
 }
