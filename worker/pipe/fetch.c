@@ -374,6 +374,28 @@ void fetch_turn(struct fetch *fetch, int64_t wait_ms)
     (void)start_due(fetch, 0);
 }
 
+void fetch_abandon(struct fetch *fetch)
+{
+    struct fetch_item *item;
+    const int64_t now_ms = clock_real.mono_ms(&clock_real);
+    for (uint32_t i = 0; i < fetch->common.options.transfers; i++) {
+        struct fetch_try *slot = &fetch->slot[i];
+        item = slot->item;
+        if (!item) continue;
+        (void)curl_multi_remove_handle(fetch->multi, slot->easy);
+        fetch->running--;
+        fetch_try_deinit(slot);
+        fetch_host_ended(fetch->hosts, item->host, item, FETCH_CONTACT_NONE, now_ms);
+        finish(fetch, item, FETCH_SHARD_TIMEOUT);
+    }
+    while ((item = fetch->waiting) != NULL) {
+        fetch->waiting = item->next;
+        fail_in_queue(fetch, item, FETCH_SHARD_TIMEOUT);
+    }
+    while ((item = fetch_hosts_drop(fetch->hosts)) != NULL)
+        fail_in_queue(fetch, item, FETCH_SHARD_TIMEOUT);
+}
+
 struct fetch_item *fetch_take(struct fetch *fetch)
 {
     struct fetch_item *item = fetch->done_first;

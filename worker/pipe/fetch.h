@@ -48,6 +48,7 @@ struct sockaddr;
     X(FETCH_TOO_MANY_BYTES, "too_many_bytes", false, "the body is larger than the limit")         \
     X(FETCH_OPTED_OUT, "opted_out", false, "the server's X-Robots-Tag says not to use it")        \
     X(FETCH_ROBOTS_DENIED, "robots_denied", false, "the host's robots.txt does not allow it")     \
+    X(FETCH_SHARD_TIMEOUT, "shard_timeout", false, "too long behind the other rows of its shard") \
     X(FETCH_HOST_DOWN, "host_down", false, "no connection to its host came about for some time")  \
     X(FETCH_HOST_BUSY, "host_busy", false, "the host asks to be left alone for longer")           \
     X(FETCH_FAILED, "fetch_failed", false, "the transfer failed on this machine")
@@ -124,6 +125,8 @@ uint32_t fetch_room(const struct fetch *fetch);
 void fetch_start(struct fetch *fetch, struct fetch_item *item);
 /* Moves the transfers on; waits up to wait_ms for something to do if nothing is finished yet. */
 void fetch_turn(struct fetch *fetch, int64_t wait_ms);
+/* Finishes all items that are not, as FETCH_SHARD_TIMEOUT or as what an earlier try ended in. */
+void fetch_abandon(struct fetch *fetch);
 /* The next finished item; NULL: none now. */
 struct fetch_item *fetch_take(struct fetch *fetch);
 /* Ends a waiting fetch_turn; any thread. */

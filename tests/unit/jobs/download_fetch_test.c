@@ -228,6 +228,24 @@ TEST(download, tells_where_redirects_ended)
     run_deinit(&run);
 }
 
+TEST(download, does_not_wait_for_the_last_rows_for_ever)
+{
+    UNUSED_STATE;
+    struct run run;
+    run_init(&run);
+    run.spec.timeout_ms = 3600 * 1000;
+    run.spec.tail_timeout_ms = 200;
+    run.spec.per_host = 1;
+    add(&run, "hang", 0);
+    add(&run, "hang", 1); /* waits for the first one's body */
+    add(&run, "hang?x", 2);
+    buf_text(&run.list, "\"data:a/b,hello\",three\n");
+    run_job(&run);
+    for (uint32_t i = 0; i < 3; i++) EXPECT_TEXT(field(&run, i, "status"), "shard_timeout");
+    EXPECT_TEXT(field(&run, 3, "status"), "unknown_format");
+    run_deinit(&run);
+}
+
 TEST(download, carries_cookies_if_asked_to)
 {
     UNUSED_STATE;
@@ -278,6 +296,7 @@ int main(void)
         RUN(download, asks_once_for_a_url_of_many_rows),
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
         RUN(download, tells_where_redirects_ended),
+        RUN(download, does_not_wait_for_the_last_rows_for_ever),
         RUN(download, carries_cookies_if_asked_to),
         RUN(download, keeps_to_robots_txt_if_asked_to),
         RUN(download, decodes_data_urls),

@@ -233,6 +233,41 @@ TEST(fetch, carries_cookies_along_one_chain_only)
     buf_deinit(&item.body);
 }
 
+TEST(fetch, is_abandoned_wherever_its_items_are)
+{
+    UNUSED_STATE;
+    enum { COUNT = 4 };
+    struct fetch_options opts = options();
+    struct fetch *fetch = NULL;
+    struct fetch_item item[COUNT];
+    struct err err;
+    char hang[64], far[64];
+    opts.per_host = 1;
+    opts.robots = true;
+    opts.retries = 1;
+    opts.backoff_ms = 10000;
+    (void)snprintf(hang, sizeof hang, "http://127.0.0.1:%d/hang", web.port);
+    (void)snprintf(far, sizeof far, "http://localhost:%d/hang", web.port);
+    const char *const urls[COUNT] = {hang, hang, "http://127.0.0.1:1/", far};
+    EXPECT_OK(fetch_new(&fetch, &opts, &err), &err);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        item[i] = (struct fetch_item){.url = urls[i]};
+        buf_init(&item[i].body, 0);
+        if (i < 3) fetch_start(fetch, &item[i]);
+    }
+    /* One runs, one is in its queue, one waits for a second try of its robots.txt. */
+    while (requests("/hang") == 0) fetch_turn(fetch, 10);
+    fetch_start(fetch, &item[3]); /* and one for the first */
+    fetch_abandon(fetch);
+    uint32_t done = 0;
+    for (struct fetch_item *taken; (taken = fetch_take(fetch)) != NULL; done++)
+        EXPECT_EQ(taken->status, FETCH_SHARD_TIMEOUT);
+    EXPECT_EQ(done, COUNT);
+    EXPECT_EQ(fetch_room(fetch), opts.transfers);
+    fetch_free(fetch);
+    for (uint32_t i = 0; i < COUNT; i++) buf_deinit(&item[i].body);
+}
+
 TEST(fetch, looks_a_lost_name_up_once)
 {
     UNUSED_STATE;
@@ -260,6 +295,7 @@ int main(void)
         RUN(fetch, keeps_to_robots_txt_if_asked_to),
         RUN(fetch, asks_for_robots_txt_once_per_host),
         RUN(fetch, carries_cookies_along_one_chain_only),
+        RUN(fetch, is_abandoned_wherever_its_items_are),
         RUN(fetch, looks_a_lost_name_up_once),
     };
     return cmocka_run_group_tests(tests, start, stop);

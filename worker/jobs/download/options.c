@@ -21,6 +21,9 @@
 #define BACKOFF_MS 500
 /* About what one visitor's browser opens to a host; eight such hosts fill a task's transfers. */
 #define PER_HOST 8
+/* A full queue of rows for one host, at 9 s each: slower ones do not hold the shard. */
+#define TAIL_MS     (600 * 1000)
+#define TAIL_MS_MAX (24 * 3600 * 1000)
 /* img2dataset's four, and what its users ask for besides. */
 #define OPT_OUT           "noai,noimageai,noindex,noimageindex,noml"
 #define OPT_OUT_MAX       32
@@ -104,6 +107,7 @@ static int numbers(struct download_options *options, const Vlmq__Jobs__Download 
         {"timeout-ms", spec->timeout_ms, 20000, TIMEOUT_MS_MAX, 0, &fetch->total_ms},
         {"connect-timeout-ms", spec->connect_timeout_ms, 5000, TIMEOUT_MS_MAX, 0,
          &fetch->connect_ms},
+        {"tail-timeout-ms", spec->tail_timeout_ms, TAIL_MS, TAIL_MS_MAX, 0, &options->tail_ms},
         {"retries", spec->retries, 2, 20, &fetch->retries, 0},
         {"redirects", spec->redirects, 5, FETCH_REDIRECTS_MAX, &fetch->redirects, 0},
         {"body-bytes", spec->body_bytes, 32 * 1024 * 1024, BODY_BYTES_MAX, 0, &fetch->body_bytes},

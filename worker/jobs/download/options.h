@@ -25,6 +25,7 @@ struct download_options {
     uint32_t columns_count;
     uint32_t shard_rows, image_size, quality;
     enum fit_mode resize_mode;
+    int64_t tail_ms;            /* from the start of a shard's last row to the end of all of them */
     bool opt_out_chosen;        /* other directives than the usual ones */
     struct fetch_options fetch; /* agent set, ca_file not */
     uint64_t pixels_max;

@@ -67,6 +67,7 @@ struct work {
     struct fetch *fetch;
     struct same *same;
     uint32_t rows_read, fetching;
+    int64_t tail_until_ms;                       /* 0: there are rows to start */
     uint32_t waiting;                            /* rows that are not asked for: */
     struct fetch_item *ready_first, *ready_last; /* those whose URL was fetched for another row */
     struct err fetch_err;                        /* read after the join */

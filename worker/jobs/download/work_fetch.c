@@ -161,6 +161,17 @@ static int take_fetched(struct work *work)
     return rc ? rc : serve_ready(work);
 }
 
+/* The last slow rows of a shard do not hold the others for ever. */
+static void check_tail(struct work *work)
+{
+    const struct clock *clock = work->env->clock;
+    const int64_t now_ms = clock->mono_ms(clock);
+    if (!work->tail_until_ms)
+        work->tail_until_ms = now_ms + work->options.tail_ms;
+    else if (now_ms >= work->tail_until_ms)
+        fetch_abandon(work->fetch);
+}
+
 void work_fetch(void *arg)
 {
     struct work *work = arg;
@@ -170,6 +181,7 @@ void work_fetch(void *arg)
     while (!rc && !atomic_load(&work->abort)) {
         rc = start_rows(work, &more);
         if (rc || (!more && work->fetching == 0 && work->waiting == 0)) break;
+        if (!more) check_tail(work);
         fetch_turn(work->fetch, TURN_MS);
         rc = take_fetched(work);
     }
