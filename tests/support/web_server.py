@@ -19,6 +19,10 @@ serves the same by TLS on a second port, which it prints behind the first. What 
   /length/TEXT           a Content-Length of TEXT
   /empty                 200 without bytes
   /headers/COUNT         COUNT header lines of a kilobyte
+  /line/BYTES            a header line of that length
+  /cookies/COUNT         COUNT Set-Cookie headers
+  /interim/COUNT         COUNT answers 103 before the one
+  /chunk/TEXT            a chunk whose size is TEXT
   /raw/TEXT              TEXT instead of HTTP
   /robots-tag/TAG...     a body with an X-Robots-Tag header for each TAG
   /robots.txt            FOLDER/robots.txt, or 404; if it begins with "#CODE" or "#URL" (to the end
@@ -181,6 +185,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for i in range(int(count)):
             self.wfile.write(b"X-%d: %s\r\n" % (i, b"x" * 1000))
         self.wfile.write(b"Content-Length: 4\r\n\r\nbody")
+
+    def on_line(self, size):
+        self.begin_raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * int(size))
+        self.wfile.write(b"\r\nContent-Length: 4\r\n\r\nbody")
+
+    def on_cookies(self, count):
+        self.begin_raw(b"HTTP/1.1 302 Found\r\nLocation: /big/16\r\nContent-Length: 0\r\n")
+        for i in range(int(count)):
+            self.wfile.write(b"Set-Cookie: c%d=%s; Path=/\r\n" % (i, b"x" * 50))
+        self.wfile.write(b"\r\n")
+
+    def on_interim(self, count):
+        self.begin_raw(b"HTTP/1.1 103 Early Hints\r\nX: %s\r\n\r\n" % (b"x" * 50) * int(count))
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+
+    def on_chunk(self, text):
+        self.begin_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self.wfile.write(text.encode() + b"\r\nbody\r\n0\r\n\r\n")
 
     def on_raw(self, text):
         self.begin_raw(text.encode() + b"\r\n")

@@ -116,6 +116,7 @@ static void begin(struct fetch *fetch, struct fetch_item *item)
     fetch_try_forget(item);
     item->redirects = 0;
     item->header_bytes = 0;
+    item->fresh = false;
     item->content_type[0] = 0;
     if (fetch_url_init(&item->at, NULL, item->url))
         enqueue(fetch, item, item->tries > 0);
@@ -146,7 +147,7 @@ static void try_item(struct fetch *fetch, struct fetch_item *item, int64_t now_m
         return;
     }
     if (!item->redirects) {
-        item->tries++;
+        item->tries += !item->fresh;
         item->http_status = 0;
     }
     item->status = FETCH_OK;
@@ -249,7 +250,11 @@ static void slot_ended(struct fetch *fetch, struct fetch_try *slot, CURLcode rc)
     if (result.status == FETCH_DNS_FAILED && delay_ms < 0) fetch_host_nameless(item->host, now_ms);
     fetch_host_ended(fetch->hosts, item->host, item, result.contact, now_ms);
     item->host = NULL;
-    if (result.redirected) {
+    if (result.status == FETCH_PROTOCOL_ERROR && result.reused) {
+        /* Most likely what the answer before had left behind, such as the body of a 204. */
+        item->fresh = true;
+        enqueue(fetch, item, true);
+    } else if (result.redirected) {
         follow(fetch, item, slot->location);
     } else if (delay_ms < 0) {
         finish(fetch, item, result.status);

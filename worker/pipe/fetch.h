@@ -111,6 +111,7 @@ struct fetch_item {
     uint32_t redirects;
     size_t header_bytes;
     bool probes;
+    bool fresh;     /* takes no connection that was used before */
     bool for_rules; /* it is a robots.txt; see fetch_rules.h */
 };
 

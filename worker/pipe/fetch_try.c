@@ -244,6 +244,7 @@ bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
     set_limits(easy, &common->options, try->limit_ms);
     if (item->for_rules) (void)curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)0);
     set_request(easy, try);
+    if (item->fresh) (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     if (common->options.cookies && !item->for_rules) set_cookies(easy, item);
     return set_guards(easy, try) && !curl_easy_setopt(easy, CURLOPT_URL, item->at.whole);
 }
@@ -359,6 +360,9 @@ struct fetch_result fetch_try_result(struct fetch_try *try, int curl_code, int64
     if (code || !try->item->redirects) note_answer(try->item, try->easy, code);
     result.status = is_code ? judge(try, (CURLcode)curl_code, code, now_ms) : FETCH_PROTOCOL_ERROR;
     result.contact = contact(try, result.status, code);
+    long connects = 1;
+    (void)curl_easy_getinfo(try->easy, CURLINFO_NUM_CONNECTS, &connects);
+    result.reused = try->sent && connects == 0;
     /* The rest of such an answer, whole or not, does not matter. */
     result.redirected = code >= 300 && code <= 399 && try->location && !try->too_many_headers;
     if (result.redirected && try->common->options.cookies) keep_cookies(try->item, try->easy);

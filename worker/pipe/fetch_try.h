@@ -44,6 +44,7 @@ void fetch_try_forget(struct fetch_item *item);
 struct fetch_result {
     enum fetch_status status;
     enum fetch_contact contact;
+    bool reused;           /* the connection had served another request */
     bool redirected;       /* to try->location */
     int64_t retry_after_s; /* what the host asks for, in the answers that may; else 0 */
 };

@@ -274,6 +274,24 @@ TEST(fetch, asks_honestly_and_without_extras)
     buf_deinit(&item.body);
 }
 
+TEST(fetch, is_not_harmed_by_what_another_answer_left_behind)
+{
+    UNUSED_STATE;
+    struct fetch_options opts = options();
+    struct fetch_item item[2];
+    char first[64], second[64];
+    opts.transfers = 1;
+    /* A body behind a 204, which has none: what follows on the connection begins with it. */
+    (void)snprintf(first, sizeof first, "http://127.0.0.1:%d/status/204", web.port);
+    (void)snprintf(second, sizeof second, "http://127.0.0.1:%d/big/16", web.port);
+    for (uint32_t i = 0; i < 2; i++) item[i] = (struct fetch_item){.url = i ? second : first};
+    get_all(item, 2, &opts);
+    EXPECT_EQ(item[0].status, FETCH_EMPTY_BODY);
+    EXPECT_EQ(item[1].status, FETCH_OK);
+    EXPECT_EQ(item[1].tries, 1);
+    for (uint32_t i = 0; i < 2; i++) buf_deinit(&item[i].body);
+}
+
 TEST(fetch, does_not_use_the_environments_proxy)
 {
     UNUSED_STATE;
@@ -456,6 +474,7 @@ int main(void)
         RUN(fetch, forgets_the_error_page_of_an_earlier_try),
         RUN(fetch, refuses_addresses_that_are_not_public),
         RUN(fetch, asks_honestly_and_without_extras),
+        RUN(fetch, is_not_harmed_by_what_another_answer_left_behind),
         RUN(fetch, does_not_use_the_environments_proxy),
         RUN(fetch, trusts_only_certificates_that_are_vouched_for),
         RUN(fetch, runs_many_at_a_time_within_its_room),
