@@ -1,5 +1,5 @@
-"""Web servers that mean no good, in one shard through a real worker: each row ends in the status that
-is its own, in bounded memory, and the rows between them are as whole as ever.
+"""Web servers that mean no good, in one shard through a real worker: each row ends in the status
+that is its own, in bounded memory, and the rows between them are as whole as ever.
 
 The cases are those that a server on the loopback can make; addresses that are not public are in
 test_download.py, certificates of all kinds in tests/unit/pipe/fetch_tls_test.c, names and turns of

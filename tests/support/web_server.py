@@ -2,7 +2,9 @@
 
 Prints its port, serves 127.0.0.1 until its standard input ends, so that it never outlives the
 test that started it. Usage: web_server.py FOLDER [PEM]. With a file of certificate and key it
-serves the same by TLS on a second port, which it prints behind the first. What there is to ask for:
+serves the same by TLS on a second port, which it prints behind the first. WEB_SERVER_TLS in the
+environment makes that one speak nothing above "tls1.0", or answer every name that a client wants
+with the alert "unrecognized-name". What there is to ask for:
 
   /files/NAME            a file of FOLDER; ?delay_ms=N waits before the answer, ?paced=1 as many
                          ms as FOLDER/pace says at that moment; ?type=T is its type
@@ -275,6 +277,11 @@ ports = [start(None)]
 if len(sys.argv) > 2:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(sys.argv[2])
+    if os.environ.get("WEB_SERVER_TLS") == "tls1.0":
+        tls.set_ciphers("ALL:@SECLEVEL=0")
+        tls.minimum_version = tls.maximum_version = ssl.TLSVersion.TLSv1
+    if os.environ.get("WEB_SERVER_TLS") == "unrecognized-name":
+        tls.sni_callback = lambda *_: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
     ports.append(start(tls))
 print(*ports, flush=True)
 sys.stdin.read()
