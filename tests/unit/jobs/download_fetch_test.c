@@ -203,6 +203,24 @@ TEST(download, keeps_to_opt_outs_unless_told_otherwise)
     }
 }
 
+TEST(download, asks_a_host_for_few_at_a_time)
+{
+    UNUSED_STATE;
+    struct run run;
+    run_init(&run);
+    run.spec.per_host = 2;
+    for (uint32_t i = 0; i < 20; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "crowd/16?delay_ms=10&row=%u", i);
+        add(&run, path, i);
+    }
+    run_job(&run);
+    EXPECT_EQ(requests("/crowd/16"), 20);
+    EXPECT(requests("crowd most") >= 1);
+    EXPECT(requests("crowd most") <= 2);
+    run_deinit(&run);
+}
+
 TEST(download, tells_where_redirects_ended)
 {
     UNUSED_STATE;
@@ -295,6 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(download, asks_once_for_a_url_of_many_rows),
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
+        RUN(download, asks_a_host_for_few_at_a_time),
         RUN(download, tells_where_redirects_ended),
         RUN(download, does_not_wait_for_the_last_rows_for_ever),
         RUN(download, carries_cookies_if_asked_to),
