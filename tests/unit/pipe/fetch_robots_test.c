@@ -99,6 +99,7 @@ TEST(robots, follow_the_longest_rule_and_allow_where_two_are_as_long)
     EXPECT(rule_allows("Allow: /folder\nDisallow: /folder", "/folder/page"));
     EXPECT(!rule_allows("Allow: /page\nDisallow: /*.htm", "/page.htm"));
     EXPECT(rule_allows("Allow: /$\nDisallow: /", ""));
+    EXPECT(!rule_allows("Allow: /\nDisallow: /$", ""));
     EXPECT(!rule_allows("Allow: /$\nDisallow: /", "/page.htm"));
     EXPECT(!rule_allows("Allow: /example/page/\nDisallow: /example/page/disallowed.gif",
                         "/example/page/disallowed.gif"));
