@@ -483,8 +483,17 @@ def answers():
         ("scheme", "file:///etc/passwd"),
         ("v6", "http://[::1]/"),
         ("idn", "//\u00e9/"),
+        ("data", "data:image/gif;base64,R0lG%4fDlh AQ=="),
+        ("data_text", "data:,a%20b#c"),
     ):
         put("fetch", "url_" + name, b"\0" + url.encode())
+    put("fetch", "opt_out", ok + "X-Robots-Tag: otherbot: a, vlmq: noai\r\n\r\n12345")
+    rules = "User-agent: *\nDisallow: /\n\nUser-agent: vlmq/1\nAllow: /b*c$\nDisallow: /%62/*/x\n"
+    asked = b"\1" + (ok + "\r\n" + rules).encode() + b"\xff"
+    put("fetch", "robots", asked + ok.encode() + b"\r\n1")
+    put("robots", "groups", rules)
+    put("robots", "url", "http://a/b/%7ec?d\0\ufeff" + rules.replace("\n", "\r\n") + "Sitemap: #x")
+    put("robots", "tag", "vlmq: noai, unavailable_after: 25 Jun 2010 15:00:00 PST, b: none")
     put("fetch", "old", "HTTP/1.0 200\nContent-Type: \t\u00e9\n\n1")
     put("fetch", "interim", "HTTP/1.1 103 Early\r\n\r\n" + ok + "Content-Length: 1\r\n\r\n1")
 

@@ -2,7 +2,9 @@
 
 Prints its port, serves 127.0.0.1 until its standard input ends, so that it never outlives the
 test that started it. Usage: web_server.py FOLDER [PEM]. With a file of certificate and key it
-serves the same by TLS on a second port, which it prints behind the first. What there is to ask for:
+serves the same by TLS on a second port, which it prints behind the first. WEB_SERVER_TLS in the
+environment makes that one speak nothing above "tls1.0", or answer every name that a client wants
+with the alert "unrecognized-name". What there is to ask for:
 
   /files/NAME            a file of FOLDER; ?delay_ms=N waits before the answer, ?paced=1 as many
                          ms as FOLDER/pace says at that moment; ?type=T is its type
@@ -19,9 +21,19 @@ serves the same by TLS on a second port, which it prints behind the first. What 
   /length/TEXT           a Content-Length of TEXT
   /empty                 200 without bytes
   /headers/COUNT         COUNT header lines of a kilobyte
+  /line/BYTES            a header line of that length
+  /cookies/COUNT         COUNT Set-Cookie headers
+  /interim/COUNT         COUNT answers 103 before the one
+  /chunk/TEXT            a chunk whose size is TEXT
   /raw/TEXT              TEXT instead of HTTP
+  /robots-tag/TAG...     a body with an X-Robots-Tag header for each TAG
+  /robots.txt            FOLDER/robots.txt, or 404; if it begins with "#CODE" or "#URL" (to the end
+                         of its line), an answer with that code or a redirect there
+  /gate/KEY              a body for who brings a cookie KEY=1; others get one and are sent here
+  /bake/KEY?to=URL       a redirect with a cookie KEY=1
   /gzip                  a compressed body that nobody asked for
   /echo                  the request's headers as JSON
+  /crowd/BYTES           like /big after ?delay_ms=N; /counts has the most that ran at a time
   /counts                how often each path was asked for, as JSON
 """
 import collections
@@ -55,7 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             with lock:
                 counts[url.path] += 1
         parts = [urllib.parse.unquote(part) for part in url.path.split("/")[1:]]
-        route = getattr(self, "on_" + parts[0].replace("-", "_"), None)
+        route = getattr(self, "on_" + parts[0].replace("-", "_").replace(".", "_"), None)
         try:
             if route is None:
                 self.answer(404, b"no such route")
@@ -134,6 +146,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(block[:left])
             left -= len(block)
 
+    def on_crowd(self, size):
+        with lock:
+            counts["crowd now"] += 1
+            counts["crowd most"] = max(counts["crowd most"], counts["crowd now"])
+        time.sleep(int(self.query.get("delay_ms", 0)) / 1000)
+        with lock:
+            counts["crowd now"] -= 1
+        self.on_big(size)
+
     def on_endless(self):
         self.begin_raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
         while True:
@@ -167,8 +188,58 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"X-%d: %s\r\n" % (i, b"x" * 1000))
         self.wfile.write(b"Content-Length: 4\r\n\r\nbody")
 
+    def on_line(self, size):
+        self.begin_raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * int(size))
+        self.wfile.write(b"\r\nContent-Length: 4\r\n\r\nbody")
+
+    def on_cookies(self, count):
+        self.begin_raw(b"HTTP/1.1 302 Found\r\nLocation: /big/16\r\nContent-Length: 0\r\n")
+        for i in range(int(count)):
+            self.wfile.write(b"Set-Cookie: c%d=%s; Path=/\r\n" % (i, b"x" * 50))
+        self.wfile.write(b"\r\n")
+
+    def on_interim(self, count):
+        self.begin_raw(b"HTTP/1.1 103 Early Hints\r\nX: %s\r\n\r\n" % (b"x" * 50) * int(count))
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+
+    def on_chunk(self, text):
+        self.begin_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self.wfile.write(text.encode() + b"\r\nbody\r\n0\r\n\r\n")
+
     def on_raw(self, text):
         self.begin_raw(text.encode() + b"\r\n")
+
+    def on_robots_tag(self, *tags):
+        self.send_response(int(self.query.get("code", 200)))
+        for tag in tags:
+            self.send_header("X-Robots-Tag", tag)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"body")
+
+    def on_robots_txt(self):
+        path = os.path.join(FOLDER, "robots.txt")
+        if not os.path.isfile(path):
+            self.answer(404, b"")
+            return
+        with open(path, "rb") as file:
+            text = file.read()
+        first = text.split(b"\n")[0].decode()
+        if first[1:].isdigit():
+            self.answer(int(first[1:]), text)
+        elif first.startswith("#"):
+            self.answer(302, b"", Location=first[1:])
+        else:
+            self.answer(200, text, Content_Type="text/plain")
+
+    def on_bake(self, key):
+        self.answer(302, b"", Set_Cookie=key + "=1; Path=/", Location=self.query["to"])
+
+    def on_gate(self, key):
+        if key + "=1" in self.headers.get("Cookie", ""):
+            self.answer(200, b"inside")
+        else:
+            self.answer(302, b"", Set_Cookie=key + "=1; Path=/", Location=self.path)
 
     def on_gzip(self):
         self.answer(200, gzip.compress(b"x" * 100000), Content_Encoding="gzip")
@@ -206,6 +277,11 @@ ports = [start(None)]
 if len(sys.argv) > 2:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(sys.argv[2])
+    if os.environ.get("WEB_SERVER_TLS") == "tls1.0":
+        tls.set_ciphers("ALL:@SECLEVEL=0")
+        tls.minimum_version = tls.maximum_version = ssl.TLSVersion.TLSv1
+    if os.environ.get("WEB_SERVER_TLS") == "unrecognized-name":
+        tls.sni_callback = lambda *_: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
     ports.append(start(tls))
 print(*ports, flush=True)
 sys.stdin.read()

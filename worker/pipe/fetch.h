@@ -6,15 +6,21 @@
  *
  * What a hostile or broken server can cost is bounded: time (a total deadline with redirects and
  * retries, one for connecting, and a minimum speed), bytes (of body and of headers, counted while
- * they are read), redirects, schemes (http and https, on every hop) and addresses: those that are
+ * they are read), redirects, schemes (http and https, on every hop; a data: URL of the list is
+ * decoded here) and addresses: those that are
  * not public are refused when the socket is made, so neither a redirect nor a name that resolves
- * differently the second time gets through. Proxies of the environment, cookies and compressed
- * bodies are not used. */
+ * differently the second time gets through. Proxies of the environment and compressed
+ * bodies are not used; cookies, if at all, from one hop to the next.
+ *
+ * What our own crowd of transfers can cost a server is bounded too: see fetch_host.h. Items that
+ * must wait for their host's turn are in a queue of that host, take no room and have no deadline
+ * yet. */
 #ifndef PIPE_FETCH_H
 #define PIPE_FETCH_H
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "worker/pipe/fetch_url.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +31,7 @@ struct sockaddr;
  * docs/download.md and stay as they are. */
 #define FETCH_STATUSES(X)                                                                         \
     X(FETCH_OK, "success", false, "")                                                             \
-    X(FETCH_BAD_URL, "bad_url", false, "not a valid http or https URL")                           \
+    X(FETCH_BAD_URL, "bad_url", false, "not a valid http, https or data URL")                     \
     X(FETCH_REFUSED_ADDRESS, "refused_address", false, "the host's address is not public")        \
     X(FETCH_DNS_FAILED, "dns_failed", true, "the host's name could not be resolved")              \
     X(FETCH_CONNECT_FAILED, "connect_failed", true, "the host refused the connection")            \
@@ -40,6 +46,11 @@ struct sockaddr;
     X(FETCH_HTTP_STATUS, "http_status", false, "HTTP status")                                     \
     X(FETCH_EMPTY_BODY, "empty_body", false, "the body is empty")                                 \
     X(FETCH_TOO_MANY_BYTES, "too_many_bytes", false, "the body is larger than the limit")         \
+    X(FETCH_OPTED_OUT, "opted_out", false, "the server's X-Robots-Tag says not to use it")        \
+    X(FETCH_ROBOTS_DENIED, "robots_denied", false, "the host's robots.txt does not allow it")     \
+    X(FETCH_SHARD_TIMEOUT, "shard_timeout", false, "too long behind the other rows of its shard") \
+    X(FETCH_HOST_DOWN, "host_down", false, "no connection to its host came about for some time")  \
+    X(FETCH_HOST_BUSY, "host_busy", false, "the host asks to be left alone for longer")           \
     X(FETCH_FAILED, "fetch_failed", false, "the transfer failed on this machine")
 
 enum fetch_status {
@@ -57,6 +68,8 @@ const char *fetch_status_text(enum fetch_status status);
 #define FETCH_TRANSFERS_MAX    1024 /* sockets: within the usual limit of open files */
 #define FETCH_REDIRECTS_MAX    50
 #define FETCH_HEADER_BYTES_MAX (256 * 1024) /* of all hops of one try */
+/* Longer pauses that a host asks for are cut to this: its rows fail long before. */
+#define FETCH_PAUSE_S_MAX 3600
 
 struct fetch_options {
     uint32_t transfers; /* at a time */
@@ -65,21 +78,41 @@ struct fetch_options {
     uint32_t redirects, retries;
     int64_t backoff_ms; /* before the first retry; doubled for each further one, with jitter */
     int64_t body_bytes;
+    uint32_t per_host; /* at a time to one host and port; 0: no limit but transfers */
+    /* A host is down after so many connections that failed one after another (0: never), or answers
+     * 429 and 503, the first of them so long ago; and is tried again after a pause, which doubles
+     * each time. */
+    uint32_t down_failures;
+    int64_t down_after_ms, down_pause_ms;
+    bool cookies; /* those set on the way are sent to later hops, as a browser would */
+    bool robots;  /* keep to robots.txt files */
     bool allow_private;
+    const char *opt_out; /* X-Robots-Tag directives to keep to, by commas; NULL: none; copied */
     const char *agent;   /* User-Agent; copied */
     const char *ca_file; /* certificates to trust instead of the system's; NULL; copied */
 };
 
 struct fetch_item {
     const char *url; /* in: the caller keeps it until the item is back */
+    struct buf
+        *final_url;  /* in: the caller's, or NULL; out: the last hop, empty without a redirect */
     struct buf body; /* in: the caller's, emptied at the start; out: the body, if status is OK */
     enum fetch_status status;
     int32_t http_status;                 /* of the last answer; 0: there was none */
     char content_type[FETCH_TYPE_BYTES]; /* as the server says; printable ASCII; may be empty */
     uint32_t tries;
+    int64_t spent_ms; /* from the first try to the end */
     /* The fetch's own. */
     struct fetch_item *next;
-    int64_t deadline_at_ms, due_at_ms;
+    struct fetch_url at;               /* the hop that it is at */
+    struct fetch_host *host;           /* of that hop, while it runs */
+    int64_t deadline_at_ms, due_at_ms; /* deadline 0: it was not tried yet */
+    void *cookies;                     /* of the hops so far, a curl_slist */
+    uint32_t redirects;
+    size_t header_bytes;
+    bool probes;
+    bool fresh;     /* takes no connection that was used before */
+    bool for_rules; /* it is a robots.txt; see fetch_rules.h */
 };
 
 struct fetch;
@@ -87,12 +120,14 @@ struct fetch;
 CHECKED int fetch_new(struct fetch **fetch, const struct fetch_options *options, struct err *err);
 /* Drops what is under way. Accepts NULL. */
 void fetch_free(struct fetch *fetch);
-/* How many items may be started now. */
+/* How many items can run besides those that do. More may be started: they wait. */
 uint32_t fetch_room(const struct fetch *fetch);
-/* Needs room. An item that cannot be started at all is finished at once, with its status. */
+/* An item that cannot be started at all is finished at once, with its status. */
 void fetch_start(struct fetch *fetch, struct fetch_item *item);
 /* Moves the transfers on; waits up to wait_ms for something to do if nothing is finished yet. */
 void fetch_turn(struct fetch *fetch, int64_t wait_ms);
+/* Finishes all items that are not, as FETCH_SHARD_TIMEOUT or as what an earlier try ended in. */
+void fetch_abandon(struct fetch *fetch);
 /* The next finished item; NULL: none now. */
 struct fetch_item *fetch_take(struct fetch *fetch);
 /* Ends a waiting fetch_turn; any thread. */

@@ -637,6 +637,13 @@ TEST(check, names_the_option_that_is_wrong)
     WRONG(fixture.spec.image_size = 1000000, "--image-size");
     WRONG(fixture.spec.shard_rows = 2000000, "--shard-rows");
     WRONG(fixture.spec.transfers = 5000, "--transfers");
+    WRONG(fixture.spec.per_host = 5000, "--per-host");
+    char *words[] = {(char *)(uintptr_t) "noai", (char *)(uintptr_t) "no ai"};
+    WRONG((fixture.spec.opt_out_directives = words, fixture.spec.n_opt_out_directives = 2),
+          "--opt-out-directives");
+    WRONG((fixture.spec.opt_out_directives = words, fixture.spec.n_opt_out_directives = 1,
+           fixture.spec.ignore_opt_out = true),
+          "--ignore-opt-out");
     WRONG(fixture.spec.retries = 2, "--no-retries");
     WRONG(fixture.spec.redirects = 51, "--redirects");
     WRONG(fixture.spec.body_bytes = UINT64_MAX, "--body-bytes");

@@ -19,27 +19,27 @@
 #define SLOW_BYTES 1024
 #define SLOW_S     10
 #define BACKOFF_MS 500
+/* About what one visitor's browser opens to a host; eight such hosts fill a task's transfers. */
+#define PER_HOST 8
+/* A full queue of rows for one host, at 9 s each: slower ones do not hold the shard. */
+#define TAIL_MS     (600 * 1000)
+#define TAIL_MS_MAX (24 * 3600 * 1000)
+/* img2dataset's four, and what its users ask for besides. */
+#define OPT_OUT           "noai,noimageai,noindex,noimageindex,noml"
+#define OPT_OUT_MAX       32
+#define OPT_OUT_BYTES_MAX 40
+/* A host is given up for a while when a full set of its transfers failed one after another; not
+ * within the seconds that a server takes to start again. */
+#define DOWN_FAILURES PER_HOST
+#define DOWN_AFTER_MS 10000
+#define DOWN_PAUSE_MS 30000
 
 /* Names that a sample's JSON has of its own. */
-static const char *const reserved[] = {"url",
-                                       "caption",
-                                       "key",
-                                       "status",
-                                       "error_message",
-                                       "http_status",
-                                       "format",
-                                       "width",
-                                       "height",
-                                       "original_width",
-                                       "original_height",
-                                       "reduced",
-                                       "content_type",
-                                       "bytes",
-                                       "exif",
-                                       "sha256",
-                                       "md5",
-                                       "sha512",
-                                       "phash"};
+static const char *const reserved[] = {
+    "url",          "caption",   "key",    "status",         "error_message",   "http_status",
+    "format",       "width",     "height", "original_width", "original_height", "reduced",
+    "content_type", "final_url", "bytes",  "exif",           "sha256",          "md5",
+    "sha512",       "phash"};
 
 static void *unpack_alloc(void *ctx, size_t bytes)
 {
@@ -89,9 +89,11 @@ static int numbers(struct download_options *options, const Vlmq__Jobs__Download 
         {"shard-rows", spec->shard_rows, 10000, DOWNLOAD_SHARD_ROWS_MAX, &options->shard_rows, 0},
         {"image-size", spec->image_size, 448, SIDE_MAX, &options->image_size, 0},
         {"transfers", spec->transfers, 64, FETCH_TRANSFERS_MAX, &fetch->transfers, 0},
+        {"per-host", spec->per_host, PER_HOST, FETCH_TRANSFERS_MAX, &fetch->per_host, 0},
         {"timeout-ms", spec->timeout_ms, 20000, TIMEOUT_MS_MAX, 0, &fetch->total_ms},
         {"connect-timeout-ms", spec->connect_timeout_ms, 5000, TIMEOUT_MS_MAX, 0,
          &fetch->connect_ms},
+        {"tail-timeout-ms", spec->tail_timeout_ms, TAIL_MS, TAIL_MS_MAX, 0, &options->tail_ms},
         {"retries", spec->retries, 2, 20, &fetch->retries, 0},
         {"redirects", spec->redirects, 5, FETCH_REDIRECTS_MAX, &fetch->redirects, 0},
         {"body-bytes", spec->body_bytes, 32 * 1024 * 1024, BODY_BYTES_MAX, 0, &fetch->body_bytes},
@@ -143,6 +145,36 @@ static int choose_agent(struct download_options *options, struct arena *arena, c
     options->fetch.agent =
         arena_printf(arena, "vlmq/%s%s%s", VLMQ_VERSION, extra[0] ? " " : "", extra);
     return options->fetch.agent ? 0 : err_set(err, ERR_LIMIT, "no memory for the spec");
+}
+
+/* Joins them for the fetch, in lower case. */
+static int choose_opt_out(struct download_options *options, struct arena *arena,
+                          const Vlmq__Jobs__Download *spec, struct err *err)
+{
+    const size_t count = spec->n_opt_out_directives;
+    options->opt_out_chosen = count || spec->ignore_opt_out;
+    options->fetch.opt_out = spec->ignore_opt_out ? NULL : OPT_OUT;
+    if (count && spec->ignore_opt_out)
+        return err_set(err, ERR_INVALID,
+                       "--ignore-opt-out and --opt-out-directives exclude each other");
+    if (count > OPT_OUT_MAX)
+        return err_set(err, ERR_INVALID, "--opt-out-directives takes at most %d", OPT_OUT_MAX);
+    if (!count) return 0;
+    char *list = arena_try(arena, count * (OPT_OUT_BYTES_MAX + 1)), *to = list;
+    if (!list) return err_set(err, ERR_LIMIT, "no memory for the spec");
+    for (size_t i = 0; i < count; i++) {
+        const char *text = spec->opt_out_directives[i];
+        const size_t len = strlen(text);
+        if (len == 0 || len > OPT_OUT_BYTES_MAX ||
+            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != len)
+            return err_set(err, ERR_INVALID,
+                           "--opt-out-directives must be words like noai, not \"%.40s\"", text);
+        for (size_t k = 0; k < len; k++)
+            *to++ = (char)(text[k] >= 'A' && text[k] <= 'Z' ? text[k] - 'A' + 'a' : text[k]);
+        *to++ = i + 1 < count ? ',' : 0;
+    }
+    options->fetch.opt_out = list;
+    return 0;
 }
 
 static bool named(const char *name, const char *extension)
@@ -250,6 +282,7 @@ static int fill(struct download_options *options, struct arena *arena,
     if (!rc) rc = check_numbers(options, spec, err);
     if (!rc) rc = picture_options_init(&options->picture, spec, err);
     if (!rc) rc = download_options_sample(options, spec, err);
+    if (!rc) rc = choose_opt_out(options, arena, spec, err);
     if (!rc) rc = choose_agent(options, arena, spec->user_agent, err);
     return rc;
 }
@@ -266,6 +299,11 @@ int download_options_init(struct download_options *options, struct arena *arena,
     options->fetch.slow_bytes = SLOW_BYTES;
     options->fetch.slow_s = SLOW_S;
     options->fetch.backoff_ms = BACKOFF_MS;
+    options->fetch.down_failures = DOWN_FAILURES;
+    options->fetch.down_after_ms = DOWN_AFTER_MS;
+    options->fetch.down_pause_ms = DOWN_PAUSE_MS;
+    options->fetch.cookies = message->cookies;
+    options->fetch.robots = message->robots;
     options->fetch.allow_private = message->allow_private;
     return fill(options, arena, message, err);
 }
@@ -293,6 +331,9 @@ void download_options_json(const struct download_options *options, struct buf *o
                options->shard_rows, options->image_size, fit_mode_name(options->resize_mode));
     picture_options_json(&options->picture, out);
     download_options_sample_json(options, out);
+    if (options->opt_out_chosen)
+        add_text(out, "opt_out", options->fetch.opt_out ? options->fetch.opt_out : "");
+    if (options->fetch.robots) buf_text(out, ",\"robots\":true");
     buf_byte(out, '}');
 }
 

@@ -30,6 +30,8 @@ struct download_options {
     uint32_t shard_rows, image_size;
     enum fit_mode resize_mode;
     struct picture_options picture;
+    int64_t tail_ms;            /* from the start of a shard's last row to the end of all of them */
+    bool opt_out_chosen;        /* other directives than the usual ones */
     struct fetch_options fetch; /* agent set, ca_file not */
     uint64_t pixels_max;
     uint32_t decode_threads; /* 0: as many as the worker has processors */

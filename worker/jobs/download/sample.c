@@ -80,6 +80,7 @@ void sample_line(const struct sample *sample, struct buf *out)
     add_text(out, "status", status_name(outcome->status));
     add_text(out, "class", status_class_name(status_class(outcome->status)));
     add_text(out, "error_message", outcome->status == STATUS_SUCCESS ? NULL : text);
+    add_text(out, "final_url", sample->final_url);
     add_number(out, "http_status", outcome->http_status, outcome->http_status > 0);
     add_text(out, "content_type", sample->content_type[0] ? sample->content_type : NULL);
     add_text(out, "format", outcome->body_bytes ? decode_format_name(outcome->format) : NULL);

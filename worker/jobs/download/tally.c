@@ -39,7 +39,7 @@ static const struct {
 /* The most that tally_each can name: 4 classes and rows, statuses, codes, formats, buckets, sums.
  */
 _Static_assert(4 + STATUSES_COUNT + HTTP_NAMED + HTTP_REST + DECODE_FORMAT_COUNT + TALLY_SIDES +
-                       TALLY_RATIOS + 9 <=
+                       TALLY_RATIOS + 10 <=
                    COUNTERS_MAX,
                "the counters of a shard fit a manifest");
 
@@ -74,6 +74,9 @@ void tally_add(struct tally *tally, const struct outcome *outcome)
     if (outcome->status == (uint32_t)FETCH_HTTP_STATUS && outcome->http_status >= 0 &&
         outcome->http_status < TALLY_HTTP_MAX)
         tally->http[outcome->http_status]++;
+    tally->tries += outcome->tries;
+    tally->fetch_ms += outcome->fetch_ms;
+    tally->shared += outcome->shared;
     tally->body_bytes += outcome->body_bytes;
     if (outcome->body_bytes) tally->format[outcome->format]++;
     if (outcome->status != STATUS_SUCCESS) return;
@@ -142,6 +145,7 @@ void tally_each(const struct tally *tally,
     tell(&to, tally->warned, "decode.warned");
     tell(&to, tally->reduced, "decode.reduced");
     tell(&to, tally->kept, "encode.kept");
+    tell(&to, tally->shared, "fetch.shared");
     tell(&to, tally->body_bytes, "bytes.bodies");
     tell(&to, tally->sample_bytes, "bytes.samples");
 }
@@ -171,6 +175,8 @@ void tally_stats_json(const struct tally *tally, int64_t start_at_ms, int64_t en
     buf_printf(out, "    \"duration\": %.3f,\n", (double)(end_at_ms - start_at_ms) / 1000);
     buf_printf(out, "    \"start_time\": %.3f,\n", (double)start_at_ms / 1000);
     buf_printf(out, "    \"end_time\": %.3f,\n", (double)end_at_ms / 1000);
+    buf_printf(out, "    \"fetch_tries\": %" PRId64 ",\n", tally->tries);
+    buf_printf(out, "    \"fetch_ms\": %" PRId64 ",\n", tally->fetch_ms);
     buf_text(out, "    \"status_dict\": {");
     for (uint32_t i = 0; i < STATUSES_COUNT; i++)
         if (i != (uint32_t)FETCH_HTTP_STATUS) add_class(out, i, 0, tally->status[i], &first);

@@ -27,8 +27,10 @@ struct outcome {
     uint32_t warnings;
     uint32_t reduced; /* with --fast: 1, 2, 4 or 8; else 0 */
     bool resized, cropped, padded, blurred;
-    bool kept; /* the sample's bytes are those that were received */
+    bool kept;   /* the sample's bytes are those that were received */
+    bool shared; /* the body came for another row of the URL */
     int64_t body_bytes, sample_bytes;
+    int64_t tries, fetch_ms; /* of a row's own fetch: they differ from run to run */
 };
 
 struct tally {
@@ -37,8 +39,8 @@ struct tally {
     int64_t http[TALLY_HTTP_MAX]; /* of rows that ended in http_status */
     int64_t format[DECODE_FORMAT_COUNT];
     int64_t side[TALLY_SIDES], ratio[TALLY_RATIOS];
-    int64_t resized, cropped, padded, blurred, warned, reduced, kept;
-    int64_t body_bytes, sample_bytes;
+    int64_t resized, cropped, padded, blurred, warned, reduced, kept, shared;
+    int64_t body_bytes, sample_bytes, tries, fetch_ms;
 };
 
 void tally_add(struct tally *tally, const struct outcome *outcome);

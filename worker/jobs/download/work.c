@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Items in the pipe: those being fetched, as many again that wait for a next try or a decoder, and
- * a few for each decoder. */
-#define ITEMS_PER_TRANSFER 4
+/* Items in the pipe: those being fetched, several times as many that wait for their host's turn, a
+ * next try or a decoder, and a few for each decoder. */
+#define ITEMS_PER_TRANSFER 8
 #define ITEMS_PER_DECODER  4
 
 static int read_task(struct work *work, struct err *err)
@@ -33,6 +33,8 @@ static void item_init(struct work_item *item, const struct download_options *opt
 {
     list_row_init(&item->row);
     buf_init(&item->fetch.body, (size_t)options->fetch.body_bytes);
+    buf_init(&item->final_url, 0);
+    item->fetch.final_url = &item->final_url;
     buf_init(&item->samples, 0);
     buf_init(&item->line, 0);
 }
@@ -107,12 +109,14 @@ static void work_free(struct work *work)
     attempt_close(work->attempt); /* and the files that are open */
     fetch_free(work->fetch);
     list_slice_close(work->slice);
+    same_free(work->same);
     chan_end(work->pool);
     chan_end(work->decode);
     chan_end(work->write);
     for (uint32_t i = 0; i < work->items_count; i++) {
         list_row_deinit(&work->item[i].row);
         buf_deinit(&work->item[i].fetch.body);
+        buf_deinit(&work->item[i].final_url);
         buf_deinit(&work->item[i].samples);
         buf_deinit(&work->item[i].line);
     }
@@ -133,7 +137,8 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc && *adopted) work_adopt(result, manifest, work->name);
     mem_free(manifest);
     if (rc || *adopted) return rc;
-    rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
+    rc = work_note_urls(work, err);
+    if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
     if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);
     if (!rc) rc = work_files_open(work, err);
     if (!rc) rc = make_items(work, err);

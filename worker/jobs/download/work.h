@@ -23,6 +23,7 @@
 #include "worker/job.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
+#include "worker/jobs/download/same.h"
 #include "worker/jobs/download/tally.h"
 #include "worker/pipe/reorder.h"
 #include "worker/pipe/tar_index.h"
@@ -40,11 +41,13 @@
 
 struct work_item {
     struct fetch_item fetch; /* first: fetch_take gives it back */
+    struct buf final_url;
     struct list_row row;
     uint32_t index; /* in the shard */
     struct outcome outcome;
-    struct buf samples; /* the tar members; empty unless it succeeded */
-    struct buf line;    /* of rows.jsonl */
+    struct same_url *same; /* other rows have its URL; NULL: none */
+    struct buf samples;    /* the tar members; empty unless it succeeded */
+    struct buf line;       /* of rows.jsonl */
 };
 
 struct work {
@@ -63,8 +66,12 @@ struct work {
     /* The fetch thread's. */
     struct list_slice *slice;
     struct fetch *fetch;
+    struct same *same;
     uint32_t rows_read, fetching;
-    struct err fetch_err; /* read after the join */
+    int64_t tail_until_ms;                       /* 0: there are rows to start */
+    uint32_t waiting;                            /* rows that are not asked for: */
+    struct fetch_item *ready_first, *ready_last; /* those whose URL was fetched for another row */
+    struct err fetch_err;                        /* read after the join */
     /* For the progress. */
     _Atomic int64_t bodies_waiting, fetched, decoded;
     atomic_uint transfers_running;
@@ -86,6 +93,9 @@ void work_decode(void *arg);
 uint32_t work_key_digits(uint32_t shard_rows);
 void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_digits);
 
+/* Task thread, before the others start: which URLs come more than once. */
+CHECKED int work_note_urls(struct work *work, struct err *err);
+
 /* Task thread; see work_write.c. */
 CHECKED int work_files_open(struct work *work, struct err *err);
 /* Takes finished items until the last, or until something is wrong. */
@@ -105,6 +115,7 @@ struct sample {
     const char *hash;      /* "" where there was no body */
     const char *phash;     /* hexadecimal; "": no picture; NULL: not wanted */
     const char *exif;      /* JSON; NULL: not wanted */
+    const char *final_url; /* NULL: the row's own */
 };
 void sample_json(const struct sample *sample, struct buf *out); /* KEY.json, as img2dataset's */
 void sample_line(const struct sample *sample, struct buf *out); /* a line of rows.jsonl */

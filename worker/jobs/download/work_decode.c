@@ -219,6 +219,7 @@ static void work_on(struct bench *bench, struct work_item *item)
                             .outcome = outcome,
                             .key = key,
                             .content_type = item->fetch.content_type,
+                            .final_url = item->final_url.len ? buf_str(&item->final_url) : NULL,
                             .hash_name = options->no_hash ? NULL : hash_kind_name(options->hash),
                             .hash = hash,
                             .phash = options->phash ? look : NULL};

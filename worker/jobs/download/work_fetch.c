@@ -1,5 +1,6 @@
 /* work_fetch.c - the fetch thread: rows in, bodies out. */
 #include "common/base/check.h"
+#include "common/base/fs.h"
 #include "worker/jobs/download/work.h"
 
 #define TURN_MS 100 /* how soon the thread sees that it must stop, if nobody wakes it */
@@ -11,6 +12,69 @@ static void to_decode(struct work *work, struct work_item *item)
     CHECK(chan_send(work->decode, item)); /* it has room for all items */
 }
 
+int work_note_urls(struct work *work, struct err *err)
+{
+    char folder[1024], path[sizeof folder + 16];
+    struct list_slice *slice = NULL;
+    struct list_row row;
+    bool found = true;
+    list_row_init(&row);
+    int rc = attempt_scratch(work->attempt, folder, sizeof folder, err);
+    if (!rc) {
+        CHECK(fs_join(path, sizeof path, folder, "same"));
+        rc = same_new(&work->same, work->shard->rows, path, err);
+    }
+    if (!rc) rc = list_slice_open(&slice, &work->options, work->shard, work->store, err);
+    while (!rc && found) {
+        rc = list_slice_next(slice, &row, &found, err);
+        const char *url = !rc && found && !row.problem ? list_row_field(&row, LIST_URL_COLUMN) : "";
+        if (url && url[0]) same_note(work->same, url);
+    }
+    if (!rc) same_seal(work->same);
+    list_slice_close(slice);
+    list_row_deinit(&row);
+    return rc;
+}
+
+static void fetched(struct work *work, struct work_item *item)
+{
+    item->outcome.status = status_of_fetch(item->fetch.status);
+    item->outcome.http_status = item->fetch.http_status;
+    item->outcome.body_bytes = (int64_t)item->fetch.body.len;
+    item->outcome.tries = item->outcome.shared ? 0 : item->fetch.tries;
+    item->outcome.fetch_ms = item->outcome.shared ? 0 : item->fetch.spent_ms;
+    to_decode(work, item);
+}
+
+/* For a URL that is, or was, fetched for an earlier row. */
+static int share(struct work *work, struct work_item *item)
+{
+    item->outcome.shared = true;
+    if (item->same->done) {
+        const int rc = same_copy(work->same, item->same, &item->fetch, &work->fetch_err);
+        if (!rc) fetched(work, item);
+        return rc;
+    }
+    work->waiting++;
+    item->fetch.next = item->same->waiting;
+    item->same->waiting = &item->fetch;
+    return 0;
+}
+
+static int start_url(struct work *work, struct work_item *item, const char *url)
+{
+    item->same = same_find(work->same, url);
+    if (item->same) {
+        item->same->rows_left--;
+        if (item->same->started) return share(work, item);
+        item->same->started = true;
+    }
+    item->fetch.url = url;
+    work->fetching++;
+    fetch_start(work->fetch, &item->fetch);
+    return 0;
+}
+
 /* Reads the next row into the item and starts it. false: there is none. */
 static bool start_row(struct work *work, struct work_item *item, int *rc)
 {
@@ -19,20 +83,17 @@ static bool start_row(struct work *work, struct work_item *item, int *rc)
     if (*rc || !found) return false;
     item->index = work->rows_read++;
     item->outcome = (struct outcome){0};
+    item->same = NULL;
     item->fetch.content_type[0] = 0;
     item->fetch.http_status = 0;
+    buf_clear(&item->final_url);
     buf_clear(&item->fetch.body);
     const char *url = list_row_field(&item->row, LIST_URL_COLUMN);
-    if (item->row.problem) {
-        item->outcome.status = STATUS_BAD_ROW;
-    } else if (!url || !url[0] || item->row.url_mended) {
-        item->outcome.status = status_of_fetch(FETCH_BAD_URL);
-    } else {
-        item->fetch.url = url;
-        work->fetching++;
-        fetch_start(work->fetch, &item->fetch);
+    if (!item->row.problem && url && url[0] && !item->row.url_mended) {
+        *rc = start_url(work, item, url);
         return true;
     }
+    item->outcome.status = item->row.problem ? STATUS_BAD_ROW : status_of_fetch(FETCH_BAD_URL);
     to_decode(work, item);
     return true;
 }
@@ -52,18 +113,63 @@ static int start_rows(struct work *work, bool *more)
     return rc;
 }
 
-static void take_fetched(struct work *work)
+/* The rows that waited for this one are ready. */
+static int keep_for_others(struct work *work, struct work_item *item)
 {
-    struct fetch_item *fetched;
-    while ((fetched = fetch_take(work->fetch)) != NULL) {
-        struct work_item *item = (struct work_item *)(void *)fetched;
+    struct same_url *same = item->same;
+    if (!same->rows_left && !same->waiting) return 0;
+    const int rc = same_keep(work->same, same, &item->fetch, &work->fetch_err);
+    while (!rc && same->waiting) {
+        struct fetch_item *next = same->waiting;
+        same->waiting = next->next;
+        next->next = NULL;
+        if (work->ready_last)
+            work->ready_last->next = next;
+        else
+            work->ready_first = next;
+        work->ready_last = next;
+    }
+    return rc;
+}
+
+/* As many as the decoders' memory has room for. */
+static int serve_ready(struct work *work)
+{
+    int rc = 0;
+    while (!rc && work->ready_first && atomic_load(&work->bodies_waiting) < BODIES_WAITING_MAX) {
+        struct work_item *item = (struct work_item *)(void *)work->ready_first;
+        work->ready_first = item->fetch.next;
+        if (!work->ready_first) work->ready_last = NULL;
+        work->waiting--;
+        rc = same_copy(work->same, item->same, &item->fetch, &work->fetch_err);
+        if (!rc) fetched(work, item);
+    }
+    return rc;
+}
+
+static int take_fetched(struct work *work)
+{
+    int rc = 0;
+    struct fetch_item *taken;
+    while (!rc && (taken = fetch_take(work->fetch)) != NULL) {
+        struct work_item *item = (struct work_item *)(void *)taken;
         work->fetching--;
-        item->outcome.status = status_of_fetch(fetched->status);
-        item->outcome.http_status = fetched->http_status;
-        item->outcome.body_bytes = (int64_t)fetched->body.len;
-        to_decode(work, item);
+        if (item->same) rc = keep_for_others(work, item);
+        if (!rc) fetched(work, item);
     }
     atomic_store(&work->transfers_running, work->fetching);
+    return rc ? rc : serve_ready(work);
+}
+
+/* The last slow rows of a shard do not hold the others for ever. */
+static void check_tail(struct work *work)
+{
+    const struct clock *clock = work->env->clock;
+    const int64_t now_ms = clock->mono_ms(clock);
+    if (!work->tail_until_ms)
+        work->tail_until_ms = now_ms + work->options.tail_ms;
+    else if (now_ms >= work->tail_until_ms)
+        fetch_abandon(work->fetch);
 }
 
 void work_fetch(void *arg)
@@ -74,9 +180,10 @@ void work_fetch(void *arg)
     log_scope_join(work->env->scope);
     while (!rc && !atomic_load(&work->abort)) {
         rc = start_rows(work, &more);
-        if (rc || (!more && work->fetching == 0)) break;
+        if (rc || (!more && work->fetching == 0 && work->waiting == 0)) break;
+        if (!more) check_tail(work);
         fetch_turn(work->fetch, TURN_MS);
-        take_fetched(work);
+        rc = take_fetched(work);
     }
     log_scope_join(NULL);
     chan_close(work->decode);

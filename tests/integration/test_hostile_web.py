@@ -1,0 +1,219 @@
+"""Web servers that mean no good, in one shard through a real worker: each row ends in the status
+that is its own, in bounded memory, and the rows between them are as whole as ever.
+
+The cases are those that a server on the loopback can make; addresses that are not public are in
+test_download.py, certificates of all kinds in tests/unit/pipe/fetch_tls_test.c, names and turns of
+hosts in the unit tests beside it."""
+
+import base64
+import json
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import zlib
+
+import pytest
+
+from fleet import ROOT, attempt_leftovers
+
+PICTURE = ROOT / "tests" / "golden" / "images" / "rgb.jpg"
+BODY_BYTES_MAX = 4 * 1024 * 1024
+TRANSFERS = 16
+# What the worker may grow by at its highest: all transfers with a full body each, the decoders, and
+# what a sanitizer keeps back. One endless body or one bomb without a limit is far above it.
+GROWTH_MAX = TRANSFERS * BODY_BYTES_MAX + 320 * 1024 * 1024
+QUIET = {"ASAN_OPTIONS": "quarantine_size_mb=8:malloc_context_size=0"}
+
+
+def png_bomb(side):
+    """A black picture of one bit per pixel."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data))
+            + kind
+            + data
+            + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + (side + 7) // 8)
+    data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def serve(folder, *more):
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/support/web_server.py"), str(folder), *more],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    server.ports = server.stdout.readline().split()
+    return server
+
+
+@pytest.fixture
+def web(folder):
+    files = folder / "files"
+    files.mkdir()
+    shutil.copy(PICTURE, files / "good.jpg")
+    picture = PICTURE.read_bytes()
+    (files / "cut.jpg").write_bytes(picture[: len(picture) // 2])
+    (files / "late.jpg").write_bytes(b"garbage" + picture)
+    (files / "page.html").write_text("<!doctype html><p>This picture is not available")
+    (files / "bomb.png").write_bytes(png_bomb(30000))
+    (files / "robots.txt").write_text("User-agent: *\nDisallow: /files/secret\n")
+    pem = folder / "pem"
+    subprocess.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+        f"-subj /CN=127.0.0.1 -keyout {pem} -out {pem}.crt && cat {pem}.crt >> {pem}",
+        shell=True,
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    server = serve(files, str(pem))
+    server.base = f"http://127.0.0.1:{server.ports[0]}"
+    server.tls = f"https://127.0.0.1:{server.ports[1]}"
+    yield server
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def deaf():
+    """A port that takes connections and never says a word, as the kernel does without a server."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(64)
+    yield "127.0.0.1:%d" % listener.getsockname()[1]
+    listener.close()
+
+
+def cases(web, deaf):
+    """(URL, status) of what servers do, by the numbers of the project's list of hard cases."""
+    base, port = web.base, web.ports[0]
+    other = f"http://localhost:{port}"  # whose pauses are not those of 127.0.0.1
+    data = base64.b64encode(PICTURE.read_bytes()).decode()
+    to = f"{base}/redirect/1?to="
+    return [
+        # 1-2: slow and endless
+        (f"{base}/drip/100000/100", "timeout"),
+        (f"{base}/hang", "timeout"),
+        (f"{base}/endless", "too_many_bytes"),
+        (f"{base}/big/99999999", "too_many_bytes"),
+        # 3: lengths, chunks and codes that lie
+        (f"{base}/length/-5", "protocol_error"),
+        (f"{base}/length/99999999999999999999", "too_many_bytes"),
+        (f"{base}/length/1", "unknown_format"),
+        (f"{base}/short", "connection_lost"),
+        (f"{base}/drop", "connection_lost"),
+        (f"{base}/chunk/zz", "connection_lost"),
+        (f"{base}/chunk/ffffffffffffffffff", "connection_lost"),
+        (f"{base}/empty", "empty_body"),
+        (f"{base}/status/204", "empty_body"),
+        (f"{base}/status/206", "http_status"),
+        (f"{base}/status/304", "http_status"),
+        (f"{base}/interim/5000", "protocol_error"),
+        (f"{base}/raw/hello", "protocol_error"),
+        # 4-5: encodings that nobody asked for, headers without an end
+        (f"{base}/gzip", "unknown_format"),
+        (f"{base}/headers/300", "protocol_error"),
+        (f"{base}/line/1000000", "protocol_error"),
+        (f"{base}/cookies/5000", "protocol_error"),
+        # 6: redirects
+        (f"{base}/redirect/6", "too_many_redirects"),
+        (f"{to}/redirect/1%3Fto%3D/files/good.jpg%23part", "success"),
+        (f"{to}file:///etc/passwd", "bad_redirect"),
+        (f"{to}data:image/png;base64,AAAA", "bad_redirect"),
+        (f"{to}ftp://127.0.0.1/x", "bad_redirect"),
+        (f"{to}gopher://127.0.0.1/x", "bad_redirect"),
+        (f"{to}http://[", "bad_redirect"),
+        (f"{to}{web.tls}/files/good.jpg", "tls_failed"),
+        (f"{base}/gate/open", "unknown_format"),
+        # 8-9: names and certificates
+        ("http://nosuch.invalid/x.jpg", "dns_failed"),
+        (f"{to}http://nosuch.invalid/x.jpg", "dns_failed"),
+        (f"{web.tls}/files/good.jpg", "tls_failed"),
+        (f"https://127.0.0.1:{port}/files/good.jpg", "tls_failed"),
+        (f"https://{deaf}/x.jpg", "connect_timeout"),
+        ("http://127.0.0.1:1/x.jpg", "connect_failed"),
+        # 10-12: hosts that ask to be left alone
+        (f"{base}/status/404", "http_status"),
+        (f"{base}/status/410", "http_status"),
+        (f"{other}/status/429?retry_after=99999999999999999999", "http_status"),
+        (f"{base}/robots-tag/noai", "opted_out"),
+        (f"{base}/robots-tag/otherbot: noai", "unknown_format"),
+        (f"{base}/files/secret.jpg", "robots_denied"),
+        (f"{to}/files/secret.jpg", "robots_denied"),
+        # 15: what stands in lists
+        (f"data:image/jpeg;base64,{data}", "success"),
+        ("data:image/jpeg;base64,****", "bad_url"),
+        ("data:,", "empty_body"),
+        ("file:///etc/passwd", "bad_url"),
+        ("//127.0.0.1/x", "bad_url"),
+        (f"{base}/files/good.jpg?a b", "success"),
+        (f"{base}/files/good.jpg?\u00fc%%%zz", "success"),
+        (f"http://u:p@127.0.0.1:{port}/files/good.jpg", "success"),
+        ("http://127.0.0.1:0/x", "bad_url"),
+        ("http://127.0.0.1/x\r\nHost: evil", "bad_url"),
+        (f"{base}/" + "x" * 9000, "bad_url"),
+        ("http://b\u00fccher.invalid/", "dns_failed"),
+        ("", "bad_url"),
+        # 18-23: bodies
+        (f"{base}/files/page.html?type=image/jpeg", "unknown_format"),
+        (f"{base}/files/good.jpg?type=text/html", "success"),
+        (f"{base}/files/cut.jpg", "truncated"),
+        (f"{base}/files/late.jpg", "unknown_format"),
+        (f"{base}/files/bomb.png", "too_many_pixels"),
+    ]
+
+
+def highest(process):
+    with open(f"/proc/{process.pid}/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, deaf):
+    fleet.start_redis()
+    fleet.start_broker()
+    worker = fleet.start_worker(env=QUIET)
+    before = highest(worker)
+    rows = []
+    for i, case in enumerate(cases(web, deaf)):
+        rows += [case, (f"{web.base}/files/good.jpg?row={i}", "success")]
+    rows += [rows[0], rows[1]]  # 16: the same ones again
+    with open(folder / "list.jsonl", "w") as out:
+        for i, (url, _) in enumerate(rows):
+            out.write(json.dumps({"url": url, "text": f"caption {i}"}) + "\n")
+    result = fleet.vlmq(
+        "run",
+        "download",
+        folder / "list.jsonl",
+        "--output",
+        folder / "out",
+        *("--caption-column", "text", "--image-size", 32, "--allow-private", "--no-retries"),
+        *("--timeout-ms", 5000, "--connect-timeout-ms", 2000, "--transfers", TRANSFERS),
+        *("--body-bytes", BODY_BYTES_MAX, "--robots", "--cookies", "--json"),
+    )
+    assert result.lines()[-1]["job"]["state"] == "done"
+    lines = (folder / "out/00000.rows.jsonl").read_text().splitlines()
+    written = [json.loads(line) for line in lines]
+    assert [r["caption"] for r in written] == [f"caption {i}" for i in range(len(rows))]
+    wrong = [
+        (url[:80], status, row["status"])
+        for (url, status), row in zip(rows, written)
+        if row["status"] != status
+    ]
+    assert wrong == []
+    manifest = json.loads((folder / "out/manifest.json").read_text())
+    counters = manifest["totals"]["counters"]
+    assert counters["rows"] == len(rows) and counters["fetch.shared"] == 2
+    assert counters["success"] == sum(status == "success" for _, status in rows)
+    assert attempt_leftovers(folder / "out") == []
+    assert highest(worker) - before < GROWTH_MAX

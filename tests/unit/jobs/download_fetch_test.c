@@ -1,0 +1,324 @@
+/* download_fetch_test.c - the options of the fetch, through whole jobs against a real server. */
+#include "common/base/fs.h"
+#include "proto/schema/jobs/download.pb-c.h"
+#include "tests/support/web_server.h"
+#include "tests/unit/jobs/job_harness.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#define SCRIPT   TESTS_DIR "/support/web_server.py"
+#define ROWS_MAX 64
+
+extern const struct job_kind job_download;
+
+static struct web_server web;
+static const char *files; /* what the server serves */
+
+static void put(const char *folder, const char *name, const char *text)
+{
+    char path[600];
+    struct err err;
+    EXPECT(fs_join(path, sizeof path, folder, name));
+    EXPECT_OK(fs_put(path, text, strlen(text), &err), &err);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    files = test_dir_new();
+    put(files, "a", "no picture: fetched, if it ends as unknown_format");
+    put(files, "b", "another one");
+    web_server_start(&web, SCRIPT, files, NULL);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    web_server_stop(&web);
+    test_dir_remove(files);
+    return 0;
+}
+
+/* A job over a list of paths of the server. */
+struct run {
+    struct harness harness;
+    const char *dir;
+    char input[300], output[300];
+    Vlmq__Jobs__Download spec;
+    struct buf list;
+    uint8_t packed[2048];
+    json_t *row[ROWS_MAX]; /* what became of them */
+};
+
+static void run_init(struct run *run)
+{
+    *run = (struct run){.dir = test_dir_new()};
+    harness_init(&run->harness, &job_download);
+    (void)snprintf(run->input, sizeof run->input, "%s/list.csv", run->dir);
+    (void)snprintf(run->output, sizeof run->output, "%s/out", run->dir);
+    vlmq__jobs__download__init(&run->spec);
+    run->spec.input = run->input;
+    run->spec.output = run->output;
+    run->spec.caption_column = (char *)(uintptr_t) "text";
+    run->spec.allow_private = true;
+    run->spec.no_retries = true;
+    buf_init(&run->list, 0);
+    buf_text(&run->list, "url,text\n");
+}
+
+static void run_deinit(struct run *run)
+{
+    for (uint32_t i = 0; i < ROWS_MAX; i++) json_decref(run->row[i]);
+    buf_deinit(&run->list);
+    harness_deinit(&run->harness);
+    test_dir_remove(run->dir);
+}
+
+static void add(struct run *run, const char *path, uint32_t number)
+{
+    buf_printf(&run->list, "http://127.0.0.1:%d/%s,text %u\n", web.port, path, number);
+}
+
+static void pack(struct run *run)
+{
+    struct err err;
+    EXPECT(vlmq__jobs__download__get_packed_size(&run->spec) <= sizeof run->packed);
+    const size_t bytes = vlmq__jobs__download__pack(&run->spec, run->packed);
+    run->harness.spec = (struct job_bytes){run->packed, bytes};
+    EXPECT_OK(fs_put(run->input, run->list.data, run->list.len, &err), &err);
+}
+
+static void run_job(struct run *run)
+{
+    struct buf text;
+    struct err err;
+    char path[600];
+    pack(run);
+    harness_job(&run->harness, false);
+    buf_init(&text, 0);
+    EXPECT(fs_join(path, sizeof path, run->output, "00000.rows.jsonl"));
+    EXPECT_OK(fs_read(&text, path, 64 << 20, &err), &err);
+    const char *line = buf_str(&text);
+    for (uint32_t i = 0; *line; i++) {
+        EXPECT(i < ROWS_MAX);
+        run->row[i] = json_loadb(line, strcspn(line, "\n"), 0, NULL);
+        EXPECT(run->row[i] != NULL);
+        line += strcspn(line, "\n") + 1;
+    }
+    buf_deinit(&text);
+}
+
+static const char *field(const struct run *run, uint32_t row, const char *name)
+{
+    const char *text = json_string_value(json_object_get(run->row[row], name));
+    return text ? text : "(none)";
+}
+
+/* A counter of the one shard. */
+static int64_t counter(const struct run *run, const char *name)
+{
+    char path[600];
+    EXPECT(fs_join(path, sizeof path, run->output, "manifest.json"));
+    json_t *manifest = json_load_file(path, 0, NULL);
+    json_t *counters = json_object_get(json_object_get(manifest, "totals"), "counters");
+    const int64_t value = json_integer_value(json_object_get(counters, name));
+    json_decref(manifest);
+    return value;
+}
+
+/* How often the server was asked for a path. */
+static int64_t requests(const char *path)
+{
+    char command[700], text[32] = "";
+    (void)snprintf(command, sizeof command,
+                   "python3 -c 'import json, sys, urllib.request as u; print(json.load("
+                   "u.urlopen(\"http://127.0.0.1:%d/counts\")).get(\"%s\", 0))'",
+                   web.port, path);
+    FILE *pipe = popen(command, "r");
+    EXPECT(pipe != NULL);
+    EXPECT(fgets(text, sizeof text, pipe) != NULL);
+    EXPECT_EQ(pclose(pipe), 0);
+    return strtoll(text, NULL, 10);
+}
+
+TEST(download, asks_once_for_a_url_of_many_rows)
+{
+    UNUSED_STATE;
+    struct run run;
+    run_init(&run);
+    run.spec.transfers = 2;
+    for (uint32_t i = 0; i < 60; i++)
+        add(&run,
+            i % 3 == 0   ? "jitter/a?same=1"
+            : i % 3 == 1 ? "status/418"
+                         : "jitter/b?same=1",
+            i);
+    buf_text(&run.list, ",none\n,none\n");
+    run_job(&run);
+    EXPECT_EQ(requests("/jitter/a"), 1);
+    EXPECT_EQ(requests("/jitter/b"), 1);
+    EXPECT_EQ(requests("/status/418"), 1);
+    for (uint32_t i = 0; i < 60; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "text %u", i);
+        EXPECT_TEXT(field(&run, i, "caption"), text);
+        EXPECT_TEXT(field(&run, i, "status"), i % 3 == 1 ? "http_status" : "unknown_format");
+        EXPECT_TEXT(field(&run, i, "content_type"), i % 3 == 1 ? "(none)" : "image/jpeg");
+        EXPECT_TEXT(field(&run, i, "sha256"), field(&run, i % 3, "sha256"));
+    }
+    EXPECT(strcmp(field(&run, 0, "sha256"), field(&run, 2, "sha256")) != 0);
+    EXPECT_EQ(counter(&run, "fetch.shared"), 57);
+    EXPECT_EQ(counter(&run, "status.bad_url"), 2);
+    run_deinit(&run);
+}
+
+TEST(download, keeps_to_opt_outs_unless_told_otherwise)
+{
+    UNUSED_STATE;
+    char *words[] = {(char *)(uintptr_t) "NoArchive"};
+    /* The status of a row that says noai, and of one that says noarchive. */
+    const char *const ends[][2] = {
+        {"opted_out", "unknown_format"},
+        {"unknown_format", "opted_out"},
+        {"unknown_format", "unknown_format"},
+    };
+    for (uint32_t i = 0; i < 3; i++) {
+        struct run run;
+        run_init(&run);
+        run.spec.opt_out_directives = words;
+        run.spec.n_opt_out_directives = i == 1;
+        run.spec.ignore_opt_out = i == 2;
+        add(&run, "robots-tag/noai", 0);
+        add(&run, "robots-tag/noarchive", 1);
+        run_job(&run);
+        for (uint32_t k = 0; k < 2; k++) EXPECT_TEXT(field(&run, k, "status"), ends[i][k]);
+        /* Another choice over the same output is refused. */
+        run.spec.n_opt_out_directives = i == 0;
+        run.spec.ignore_opt_out = false;
+        pack(&run);
+        EXPECT_EQ(harness_run(&run.harness, JOB_PLAN, NULL), ERR_INVALID);
+        run_deinit(&run);
+    }
+}
+
+TEST(download, asks_a_host_for_few_at_a_time)
+{
+    UNUSED_STATE;
+    struct run run;
+    run_init(&run);
+    run.spec.per_host = 2;
+    for (uint32_t i = 0; i < 20; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "crowd/16?delay_ms=10&row=%u", i);
+        add(&run, path, i);
+    }
+    run_job(&run);
+    EXPECT_EQ(requests("/crowd/16"), 20);
+    EXPECT(requests("crowd most") >= 1);
+    EXPECT(requests("crowd most") <= 2);
+    run_deinit(&run);
+}
+
+TEST(download, tells_where_redirects_ended)
+{
+    UNUSED_STATE;
+    struct run run;
+    char url[64], path[600];
+    run_init(&run);
+    add(&run, "redirect/2", 0);
+    add(&run, "redirect/2", 1);
+    add(&run, "redirect/1?to=/status/404", 2);
+    add(&run, "files/a", 3);
+    run_job(&run);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/big/16", web.port);
+    EXPECT_TEXT(field(&run, 0, "final_url"), url);
+    EXPECT_TEXT(field(&run, 1, "final_url"), url);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/status/404", web.port);
+    EXPECT_TEXT(field(&run, 2, "final_url"), url);
+    EXPECT_TEXT(field(&run, 3, "final_url"), "(none)");
+    EXPECT(fs_join(path, sizeof path, run.output, "00000_stats.json"));
+    json_t *stats = json_load_file(path, 0, NULL);
+    EXPECT_EQ(json_integer_value(json_object_get(stats, "fetch_tries")), 3);
+    EXPECT(json_integer_value(json_object_get(stats, "fetch_ms")) >= 0);
+    json_decref(stats);
+    run_deinit(&run);
+}
+
+TEST(download, does_not_wait_for_the_last_rows_for_ever)
+{
+    UNUSED_STATE;
+    struct run run;
+    run_init(&run);
+    run.spec.timeout_ms = 3600 * 1000;
+    run.spec.tail_timeout_ms = 200;
+    run.spec.per_host = 1;
+    add(&run, "hang", 0);
+    add(&run, "hang", 1); /* waits for the first one's body */
+    add(&run, "hang?x", 2);
+    buf_text(&run.list, "\"data:a/b,hello\",three\n");
+    run_job(&run);
+    for (uint32_t i = 0; i < 3; i++) EXPECT_TEXT(field(&run, i, "status"), "shard_timeout");
+    EXPECT_TEXT(field(&run, 3, "status"), "unknown_format");
+    run_deinit(&run);
+}
+
+TEST(download, carries_cookies_if_asked_to)
+{
+    UNUSED_STATE;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct run run;
+        run_init(&run);
+        run.spec.cookies = i == 1;
+        add(&run, "gate/open", 0);
+        run_job(&run);
+        EXPECT_TEXT(field(&run, 0, "status"), i ? "unknown_format" : "too_many_redirects");
+        run_deinit(&run);
+    }
+}
+
+TEST(download, keeps_to_robots_txt_if_asked_to)
+{
+    UNUSED_STATE;
+    put(files, "robots.txt", "User-agent: *\nDisallow: /files/a\n");
+    for (uint32_t i = 0; i < 2; i++) {
+        struct run run;
+        run_init(&run);
+        run.spec.robots = i == 1;
+        add(&run, "files/a", 0);
+        add(&run, "files/b", 1);
+        run_job(&run);
+        EXPECT_TEXT(field(&run, 0, "status"), i ? "robots_denied" : "unknown_format");
+        EXPECT_TEXT(field(&run, 1, "status"), "unknown_format");
+        run_deinit(&run);
+    }
+}
+
+TEST(download, decodes_data_urls)
+{
+    UNUSED_STATE;
+    struct run run;
+    run_init(&run);
+    buf_text(&run.list, "\"data:a/b,hello\",one\nfile:///etc/passwd,two\n");
+    run_job(&run);
+    EXPECT_TEXT(field(&run, 0, "status"), "unknown_format");
+    EXPECT_TEXT(field(&run, 0, "content_type"), "a/b");
+    EXPECT_TEXT(field(&run, 1, "status"), "bad_url");
+    run_deinit(&run);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(download, asks_once_for_a_url_of_many_rows),
+        RUN(download, keeps_to_opt_outs_unless_told_otherwise),
+        RUN(download, asks_a_host_for_few_at_a_time),
+        RUN(download, tells_where_redirects_ended),
+        RUN(download, does_not_wait_for_the_last_rows_for_ever),
+        RUN(download, carries_cookies_if_asked_to),
+        RUN(download, keeps_to_robots_txt_if_asked_to),
+        RUN(download, decodes_data_urls),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

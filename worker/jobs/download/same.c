@@ -1,0 +1,152 @@
+/* same.c - a sorted array of URLs, and a file of bodies. */
+#include "worker/jobs/download/same.h"
+
+#include "common/base/check.h"
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct same {
+    uint8_t (*noted)[SAME_ID_BYTES]; /* during the first pass */
+    uint32_t noted_count, noted_max;
+    struct same_url *url; /* sorted by id */
+    uint32_t count;
+    char *path;
+    int fd; /* -1: not made */
+    int64_t file_bytes;
+};
+
+int same_new(struct same **same_out, uint32_t rows, const char *scratch_path, struct err *err)
+{
+    struct same *same = mem_new(sizeof *same);
+    const size_t bytes = strlen(scratch_path) + 1;
+    same->fd = -1;
+    same->path = memcpy(mem_new(bytes), scratch_path, bytes);
+    same->noted_max = rows;
+    same->noted = mem_try((size_t)rows * sizeof *same->noted);
+    *same_out = same;
+    return same->noted ? 0 : err_set(err, ERR_LIMIT, "no memory for the URLs of %u rows", rows);
+}
+
+void same_free(struct same *same)
+{
+    if (!same) return;
+    if (same->fd >= 0) (void)close(same->fd);
+    for (uint32_t i = 0; i < same->count; i++) mem_free(same->url[i].final_url);
+    mem_free(same->noted);
+    mem_free(same->url);
+    mem_free(same->path);
+    mem_free(same);
+}
+
+static void id_of(uint8_t id[SAME_ID_BYTES], const char *url)
+{
+    uint8_t digest[HASH_SHA256_BYTES];
+    hash_sha256(digest, url, strlen(url));
+    memcpy(id, digest, SAME_ID_BYTES);
+}
+
+void same_note(struct same *same, const char *url)
+{
+    CHECK(same->noted_count < same->noted_max);
+    id_of(same->noted[same->noted_count++], url);
+}
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, SAME_ID_BYTES); /* of a struct same_url it is the first field, too */
+}
+
+/* The ids that came more than once; into NULL: only how many. */
+static uint32_t gather(const struct same *same, struct same_url *into)
+{
+    uint32_t count = 0;
+    for (uint32_t from = 0, to; from < same->noted_count; from = to) {
+        for (to = from + 1; to < same->noted_count && !compare(same->noted[from], same->noted[to]);)
+            to++;
+        if (to - from < 2) continue;
+        if (into) {
+            memcpy(into[count].id, same->noted[from], SAME_ID_BYTES);
+            into[count].rows_left = to - from;
+        }
+        count++;
+    }
+    return count;
+}
+
+void same_seal(struct same *same)
+{
+    qsort(same->noted, same->noted_count, sizeof *same->noted, compare);
+    const uint32_t count = gather(same, NULL);
+    if (count) same->url = mem_try((size_t)count * sizeof *same->url);
+    if (same->url) same->count = gather(same, same->url);
+    mem_free(same->noted);
+    same->noted = NULL;
+}
+
+struct same_url *same_find(const struct same *same, const char *url)
+{
+    uint8_t id[SAME_ID_BYTES];
+    if (!same->count) return NULL;
+    id_of(id, url);
+    return bsearch(id, same->url, same->count, sizeof *same->url, compare);
+}
+
+int same_keep(struct same *same, struct same_url *url, const struct fetch_item *item,
+              struct err *err)
+{
+    CHECK(!url->done);
+    url->done = true;
+    url->status = item->status;
+    url->http_status = item->http_status;
+    memcpy(url->content_type, item->content_type, sizeof url->content_type);
+    url->bytes = 0;
+    if (item->final_url && item->final_url->len) {
+        url->final_url = mem_try(item->final_url->len + 1);
+        if (!url->final_url) return err_set(err, ERR_LIMIT, "no memory for a URL");
+        memcpy(url->final_url, item->final_url->data, item->final_url->len);
+    }
+    if (!item->body.len) return 0;
+    if (same->fd < 0) same->fd = open(same->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (same->fd < 0) return err_errno(err, errno, "create %s", same->path);
+    /* It has no name from then on: a crash leaves nothing behind. */
+    if (same->file_bytes == 0 && unlink(same->path))
+        return err_errno(err, errno, "remove %s", same->path);
+    const int rc = fs_write_all(same->fd, item->body.data, item->body.len, same->path, err);
+    if (rc) return rc;
+    url->offset = same->file_bytes;
+    url->bytes = item->body.len;
+    same->file_bytes += (int64_t)item->body.len;
+    return 0;
+}
+
+int same_copy(struct same *same, const struct same_url *url, struct fetch_item *item,
+              struct err *err)
+{
+    CHECK(url->done);
+    item->status = url->status;
+    item->http_status = url->http_status;
+    memcpy(item->content_type, url->content_type, sizeof item->content_type);
+    if (item->final_url) buf_clear(item->final_url);
+    if (item->final_url && url->final_url) buf_text(item->final_url, url->final_url);
+    buf_clear(&item->body);
+    if (!url->bytes) return 0;
+    char *place = buf_reserve(&item->body, url->bytes);
+    if (!place) return err_set(err, ERR_LIMIT, "no memory for a body of %zu bytes", url->bytes);
+    for (size_t done = 0; done < url->bytes;) {
+        const ssize_t got =
+            pread(same->fd, place + done, url->bytes - done, (off_t)url->offset + (off_t)done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return err_errno(err, errno, "read %s", same->path);
+        if (got == 0) return err_set(err, ERR_CORRUPT, "%s was cut short", same->path);
+        done += (size_t)got;
+    }
+    buf_commit(&item->body, url->bytes);
+    return 0;
+}

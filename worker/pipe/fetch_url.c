@@ -1,0 +1,87 @@
+/* fetch_url.c - URLs over libcurl's parser, so that what is judged here is what it will connect to.
+ */
+#include "worker/pipe/fetch_url.h"
+
+#include "common/base/mem.h"
+#include "worker/pipe/fetch.h"
+
+#include <curl/curl.h>
+
+#include <idn2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Host names outside ASCII in their xn-- form (IDNA 2008, mapped as UTS 46 says). libcurl would do
+ * it too, but reads the name in the charset of the locale. */
+static bool mend_host(CURLU *parser)
+{
+    char *name = NULL, *ascii = NULL;
+    bool plain = true;
+    if (curl_url_get(parser, CURLUPART_HOST, &name, 0)) return false;
+    for (const char *c = name; *c; c++) plain = plain && (uint8_t)*c < 0x80;
+    bool ok = plain;
+    if (!plain && idn2_lookup_u8((const uint8_t *)name, (uint8_t **)&ascii,
+                                 IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK)
+        ok = !curl_url_set(parser, CURLUPART_HOST, ascii, 0);
+    idn2_free(ascii);
+    curl_free(name);
+    return ok;
+}
+
+static bool put_host(struct fetch_url *url, CURLU *parser)
+{
+    char *name = NULL, *port = NULL;
+    bool ok = !curl_url_get(parser, CURLUPART_HOST, &name, 0) &&
+              !curl_url_get(parser, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) &&
+              strcmp(port, "0") != 0 && name[0] != 0;
+    if (ok) {
+        const int len = snprintf(url->host, sizeof url->host, "%s:%s", name, port);
+        ok = len > 0 && (size_t)len < sizeof url->host;
+    }
+    for (char *c = url->host; ok && *c; c++)
+        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
+    curl_free(name);
+    curl_free(port);
+    return ok;
+}
+
+static bool put_parts(struct fetch_url *url, CURLU *parser)
+{
+    char *scheme = NULL, *whole = NULL;
+    bool ok = !curl_url_get(parser, CURLUPART_SCHEME, &scheme, 0) &&
+              (!strcmp(scheme, "http") || !strcmp(scheme, "https")) && put_host(url, parser) &&
+              !curl_url_get(parser, CURLUPART_URL, &whole, 0) &&
+              strlen(whole) <= 3 * FETCH_URL_BYTES_MAX; /* an encoded byte takes three */
+    if (ok) {
+        const size_t bytes = strlen(whole) + 1;
+        url->whole = mem_try(bytes);
+        ok = url->whole != NULL;
+        if (ok) memcpy(url->whole, whole, bytes);
+    }
+    curl_free(scheme);
+    curl_free(whole);
+    return ok;
+}
+
+bool fetch_url_init(struct fetch_url *url, const char *base, const char *text)
+{
+    *url = (struct fetch_url){0};
+    if (strlen(text) > FETCH_URL_BYTES_MAX) return false;
+    CURLU *parser = curl_url();
+    if (!parser) return false;
+    /* Redirects with blanks in them are common, and browsers follow them. Other schemes are told
+     * from nonsense by put_parts. */
+    const unsigned int flags = CURLU_URLENCODE | (base ? CURLU_ALLOW_SPACE : 0U);
+    const bool ok = (!base || !curl_url_set(parser, CURLUPART_URL, base, 0)) &&
+                    !curl_url_set(parser, CURLUPART_URL, text, flags) && mend_host(parser) &&
+                    put_parts(url, parser);
+    curl_url_cleanup(parser);
+    return ok;
+}
+
+void fetch_url_deinit(struct fetch_url *url)
+{
+    mem_free(url->whole);
+    *url = (struct fetch_url){0};
+}
