@@ -3,8 +3,8 @@
 
     python3 tests/fuzz/make_seeds.py
 
-Needs nothing but Python. decode_fuzz starts from tests/golden/images instead. An input that once
-broke something is added to the folder by hand and stays.
+Needs nothing but Python. decode_fuzz starts from tests/golden/images instead, parquet_fuzz from
+tests/golden/parquet. An input that once broke something is added to the folder by hand and stays.
 """
 
 import gzip
