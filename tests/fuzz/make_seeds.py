@@ -392,14 +392,17 @@ def specs():
 
 
 def lists():
-    """The first byte is the format: txt, csv, tsv, jsonl."""
+    """The first byte is the format: txt, csv, tsv, jsonl, json."""
     put("list", "txt", b"\0http://a/1.jpg\n\nhttp://a/2.jpg\r\n")
     put("list", "csv", b'\1url,t,u\r\nhttp://a/1.jpg,"a ""b"",\nc",1\r\nhttp://a/2.jpg,,\n')
     put("list", "csv_bom", b"\1\xef\xbb\xbft;url\nx;http://a/1.jpg\n")
     put("list", "tsv", b'\2url\tt\nhttp://a/1.jpg\t"caf\xc3\xa9"\nhttp://a/2.jpg\t\n')
     put("list", "jsonl", b'\3{"url":"http://a/1.jpg","t":"\\u00e9\\ud83d\\ude00"}\n{"t":[1,{}]}\n')
+    array = b'[{"url":"http://a/1.jpg",\n"t":["x]",{}]} , 7,"\\",",null,{}\n]\n'
+    put("list", "json", b"\4" + array)
     packed = gzip.compress(b"url,t\nhttp://a/1.jpg,x\n", mtime=0)
     put("list", "csv_gz", b"\1" + packed)
+    put("list", "json_gz", b"\4" + gzip.compress(array, mtime=0))
 
 
 def confs():

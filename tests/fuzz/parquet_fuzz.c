@@ -15,20 +15,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static uint32_t check_value(const struct parquet_value *value, const struct parquet_column *column)
+static volatile uint8_t seen; /* texts are read to their ends */
+
+static void check_value(const struct parquet_value *value, const struct parquet_column *column)
 {
-    uint32_t sum = 0;
     CHECK(value->type == column->type || (value->type == PARQUET_NULL && column->optional));
-    if (value->type == PARQUET_TEXT)
-        for (size_t i = 0; i < value->text.bytes && i < 4096; i++)
-            sum += (uint8_t)value->text.data[i];
-    return sum;
+    if (value->type != PARQUET_TEXT || value->text.bytes == 0) return;
+    seen = (uint8_t)value->text.data[0];
+    seen = (uint8_t)value->text.data[value->text.bytes - 1];
 }
 
 static void read_rows(struct parquet *parquet)
 {
     uint32_t columns[COLUMNS_MAX], count = 0;
-    volatile uint32_t sum = 0;
     struct parquet_value values[COLUMNS_MAX];
     struct err err;
     bool found = true;
@@ -39,7 +38,7 @@ static void read_rows(struct parquet *parquet)
         if (parquet_next(parquet, values, &found, &err) || !found) return;
         CHECK(row < parquet_rows(parquet));
         for (uint32_t i = 0; i < count; i++)
-            sum += check_value(&values[i], parquet_column(parquet, columns[i]));
+            check_value(&values[i], parquet_column(parquet, columns[i]));
     }
 }
 

@@ -6,12 +6,15 @@ Needs pyarrow and duckdb (made with 26.0.1 and 2.0.0):
 Each line of expected.txt: file, rows, columns that can be read, SHA-256 of the rows as text. A row
 is its columns separated by "|" and ended by a line feed: null is "-", a boolean "true" or "false",
 an integer its digits, a floating-point number the sixteen hexadecimal digits of its double, a text
-its length in bytes, ":" and its bytes. The same files are the seeds of parquet_fuzz.
+its length in bytes, ":" and its bytes. The same files are the seeds of parquet_fuzz. Also writes
+tests/golden/lists/*: one list in four formats.
 """
 
+import csv
 import datetime
 import decimal
 import hashlib
+import json
 import pathlib
 import shutil
 import struct
@@ -21,6 +24,7 @@ import pyarrow
 import pyarrow.parquet
 
 FOLDER = pathlib.Path(__file__).parent / "parquet"
+LISTS = pathlib.Path(__file__).parent / "lists"
 ROWS = 90
 SCHEMA = pyarrow.schema(
     [
@@ -202,7 +206,27 @@ def duck():
         yield line(name, rows_of(data))
 
 
+def lists():
+    """The same list in four formats, for the planner; the csv has texts where the others do not."""
+    names = ["url", "caption", "tag", "size", "score", "safe"]
+    rows = [
+        (f"https://h{i % 3}.example/{i}.jpg", f'row {i}, "quoted"\nGr\u00fc\u00dfe', f"tag{i % 4}")
+        + (i * 100, i / 8, i % 2 == 0)
+        for i in range(45)
+    ]
+    objects = [dict(zip(names, row)) for row in rows]
+    with open(LISTS / "list.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([names, *rows])
+    (LISTS / "list.json").write_text(json.dumps(objects, indent=1))
+    lines = [json.dumps(item, ensure_ascii=False) + "\n" for item in objects]
+    (LISTS / "list.jsonl").write_text("".join(lines))
+    data = pyarrow.Table.from_pylist(objects)
+    pyarrow.parquet.write_table(data, LISTS / "list.parquet", row_group_size=19)
+
+
 def main():
+    lists()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     expected = [*grid(), *encodings(), *shapes(), *types(), *duck()]

@@ -194,7 +194,7 @@ def test_csv_to_shards_read_by_webdataset(fleet, folder, web):
     assert str(folder / "out" / "report.html") in fleet.vlmq("report", job["id"]).out
 
 
-@pytest.mark.parametrize("kind", ["tsv", "txt", "jsonl", "csv.gz", "jsonl.gz", "txt.gz"])
+@pytest.mark.parametrize("kind", ["tsv", "txt", "jsonl", "json", "csv.gz", "jsonl.gz", "json.gz"])
 def test_input_formats(fleet, folder, web, kind):
     fleet.start()
     rows = [(f"{web.base}/files/{web.names[i % 4]}?row={i}", f"caption {i}") for i in range(25)]
@@ -202,13 +202,12 @@ def test_input_formats(fleet, folder, web, kind):
     if kind.startswith("csv"):
         write_csv(path, rows)
     else:
+        items = [{"uid": f"u{i}", "url": u, "caption": c} for i, (u, c) in enumerate(rows)]
         lines = {
             "tsv": ["uid\turl\tcaption"] + [f"u{i}\t{u}\t{c}" for i, (u, c) in enumerate(rows)],
             "txt": [u for u, _ in rows],
-            "jsonl": [
-                json.dumps({"uid": f"u{i}", "url": u, "caption": c})
-                for i, (u, c) in enumerate(rows)
-            ],
+            "jsonl": [json.dumps(item) for item in items],
+            "json": [json.dumps(items, indent=2)],
         }[kind.split(".")[0]]
         data = "\n".join(lines).encode() + b"\n"
         path.write_bytes(gzip.compress(data) if kind.endswith(".gz") else data)

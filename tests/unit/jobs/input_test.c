@@ -1,0 +1,374 @@
+/* input_test.c - inputs of every format end in the same rows: planned, cut, kept and read back. */
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+#include "common/store/store.h"
+#include "proto/schema/jobs/download.pb-c.h"
+#include "tests/unit/jobs/job_harness.h"
+#include "worker/jobs/download/list_input.h"
+#include "worker/jobs/download/list_json.h"
+#include "worker/jobs/download/list_slice.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+extern const struct job_kind job_download;
+
+/* A job over one input, and the rows that its tasks see. */
+struct scene {
+    struct harness harness;
+    struct arena arena;
+    const char *dir;
+    char input[400], output[300];
+    Vlmq__Jobs__Download spec;
+    uint8_t packed[2048];
+    char *extra[LIST_EXTRA_MAX];
+};
+
+static void scene_init(struct scene *scene)
+{
+    *scene = (struct scene){.dir = test_dir_new()};
+    harness_init(&scene->harness, &job_download);
+    arena_init(&scene->arena, 0);
+    (void)snprintf(scene->output, sizeof scene->output, "%s/out", scene->dir);
+    vlmq__jobs__download__init(&scene->spec);
+    scene->spec.input = scene->input;
+    scene->spec.output = scene->output;
+    scene->spec.caption_column = (char *)(uintptr_t) "caption";
+    scene->spec.extra_columns = scene->extra;
+    scene->spec.shard_rows = 10;
+}
+
+static void scene_deinit(struct scene *scene)
+{
+    arena_deinit(&scene->arena);
+    harness_deinit(&scene->harness);
+    test_dir_remove(scene->dir);
+}
+
+static void extra(struct scene *scene, const char *name)
+{
+    scene->extra[scene->spec.n_extra_columns++] = (char *)(uintptr_t)name;
+}
+
+static void golden(struct scene *scene, const char *name)
+{
+    (void)snprintf(scene->input, sizeof scene->input, "%s/golden/lists/%s", TESTS_DIR, name);
+}
+
+/* Writes a list of the test's own. */
+static void put(struct scene *scene, const char *name, const void *data, size_t bytes)
+{
+    struct err err;
+    (void)snprintf(scene->input, sizeof scene->input, "%s/%s", scene->dir, name);
+    EXPECT_OK(fs_put(scene->input, data, bytes, &err), &err);
+}
+
+static int plan(struct scene *scene)
+{
+    EXPECT(vlmq__jobs__download__get_packed_size(&scene->spec) <= sizeof scene->packed);
+    const size_t bytes = vlmq__jobs__download__pack(&scene->spec, scene->packed);
+    scene->harness.spec = (struct job_bytes){scene->packed, bytes};
+    scene->harness.host.tasks_count = 0;
+    return harness_run(&scene->harness, JOB_PLAN, NULL);
+}
+
+static void add_slice(struct buf *out, const struct download_options *options,
+                      const struct harness_task *task, struct store *store)
+{
+    struct list_slice *slice = NULL;
+    struct list_row row;
+    struct err err;
+    bool found = true;
+    Vlmq__Jobs__DownloadShard *shard =
+        vlmq__jobs__download_shard__unpack(NULL, task->bytes, task->payload);
+    list_row_init(&row);
+    EXPECT_OK(list_slice_open(&slice, options, shard, store, &err), &err);
+    for (;;) {
+        EXPECT_OK(list_slice_next(slice, &row, &found, &err), &err);
+        if (!found) break;
+        for (uint32_t i = 0; i < options->columns_count; i++) {
+            const char *text = list_row_field(&row, i);
+            buf_printf(out, "%s%s", i ? "|" : "", text ? text : "-");
+        }
+        buf_text(out, row.problem ? "!\n" : "\n");
+    }
+    buf_text(out, "--\n");
+    list_slice_close(slice);
+    list_row_deinit(&row);
+    vlmq__jobs__download_shard__free_unpacked(shard, NULL);
+}
+
+/* The rows of all tasks, as lines; "--" ends a shard. */
+static void read_back(struct scene *scene, struct buf *out)
+{
+    struct download_options options;
+    struct store *store = NULL;
+    struct err err;
+    buf_clear(out);
+    EXPECT_OK(download_options_init(&options, &scene->arena, scene->harness.spec.data,
+                                    scene->harness.spec.bytes, &err),
+              &err);
+    EXPECT_OK(store_open(&store, options.output, false, &err), &err);
+    for (uint32_t i = 0; i < scene->harness.host.tasks_count; i++)
+        add_slice(out, &options, &scene->harness.host.tasks[i], store);
+    store_close(store);
+}
+
+/* The rows that a list of the test's own gives, or the error's sentence. */
+static void expect_rows(const char *name, const void *data, size_t bytes, const char *want)
+{
+    struct scene scene;
+    struct buf out;
+    buf_init(&out, 0);
+    scene_init(&scene);
+    scene.spec.caption_column = (char *)(uintptr_t) "";
+    extra(&scene, "n");
+    put(&scene, name, data, bytes);
+    const int rc = plan(&scene);
+    if (!rc) read_back(&scene, &out);
+    if (rc) buf_text(&out, scene.harness.err.msg);
+    if (rc ? !strstr(buf_str(&out), want) : strcmp(buf_str(&out), want) != 0)
+        print_message("%.200s gives %s", (const char *)data, buf_str(&out));
+    EXPECT(rc ? strstr(buf_str(&out), want) != NULL : strcmp(buf_str(&out), want) == 0);
+    if (rc) EXPECT_EQ(rc, ERR_INVALID);
+    scene_deinit(&scene);
+    buf_deinit(&out);
+}
+
+TEST(input, formats_of_one_list_give_the_same_rows)
+{
+    UNUSED_STATE;
+    static const char *const names[] = {"list.csv", "list.jsonl", "list.json", "list.parquet"};
+    struct buf first, other;
+    buf_init(&first, 0);
+    buf_init(&other, 0);
+    for (size_t i = 0; i < 4; i++) {
+        struct scene scene;
+        struct err err;
+        char kept[400];
+        int64_t bytes = 0;
+        scene_init(&scene);
+        extra(&scene, "tag");
+        golden(&scene, names[i]);
+        EXPECT_OK(plan(&scene), &scene.harness.err);
+        EXPECT_EQ(scene.harness.host.tasks_count, 5);
+        read_back(&scene, i ? &other : &first);
+        if (i) EXPECT_TEXT(buf_str(&other), buf_str(&first));
+        /* Rows that are made are kept, with nothing but the wanted columns. */
+        (void)snprintf(kept, sizeof kept, "%s/_vlmq/rows/00004", scene.output);
+        EXPECT_EQ(fs_exists(kept), i >= 2);
+        if (i >= 2) EXPECT_OK(fs_size(&bytes, kept, &err), &err);
+        scene_deinit(&scene);
+    }
+    EXPECT(strstr(buf_str(&first), "https://h1.example/1.jpg|row 1, \"quoted\"\nGr"));
+    buf_deinit(&first);
+    buf_deinit(&other);
+}
+
+TEST(input, numbers_and_booleans_keep_their_types)
+{
+    UNUSED_STATE;
+    static const char *const names[] = {"list.jsonl", "list.json", "list.parquet"};
+    struct buf out;
+    buf_init(&out, 0);
+    for (size_t i = 0; i < 3; i++) {
+        struct scene scene;
+        scene_init(&scene);
+        scene.spec.caption_column = (char *)(uintptr_t) "";
+        extra(&scene, "size");
+        extra(&scene, "score");
+        extra(&scene, "safe");
+        golden(&scene, names[i]);
+        EXPECT_OK(plan(&scene), &scene.harness.err);
+        read_back(&scene, &out);
+        EXPECT(strstr(buf_str(&out), "https://h0.example/0.jpg|-|0|0.0|true\n"));
+        EXPECT(strstr(buf_str(&out), "https://h2.example/5.jpg|-|500|0.625|false\n"));
+        scene_deinit(&scene);
+    }
+    buf_deinit(&out);
+}
+
+/* A golden parquet file with nulls and every kind of number. */
+TEST(input, parquet_values_become_json)
+{
+    UNUSED_STATE;
+    static const char *const columns[] = {"flag",   "int8",   "uint32", "int64",
+                                          "uint64", "double", "float"};
+    struct scene scene;
+    struct buf out;
+    buf_init(&out, 0);
+    scene_init(&scene);
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) extra(&scene, columns[i]);
+    (void)snprintf(scene.input, sizeof scene.input, "%s/golden/parquet/groups.parquet", TESTS_DIR);
+    EXPECT_OK(plan(&scene), &scene.harness.err);
+    EXPECT_EQ(scene.harness.host.tasks_count, 9);
+    read_back(&scene, &out);
+    const char *row = strstr(buf_str(&out), "/003.jpg");
+    EXPECT(row != NULL);
+    EXPECT(!strncmp(row, "/003.jpg|row 3|", 15));
+    /* 2^64 - 1 fits no JSON parser; NaN and infinity are no JSON. */
+    EXPECT(strstr(row, "\"18446744073709551615\""));
+    EXPECT(strstr(buf_str(&out), "-9223372036854775808"));
+    EXPECT(!strstr(buf_str(&out), "nan") && !strstr(buf_str(&out), "inf"));
+    EXPECT(strstr(buf_str(&out), "|0.1"));
+    EXPECT(strstr(buf_str(&out), "/040.jpg|-|-|-|-|0|-|-|-\n"));
+    scene_deinit(&scene);
+    buf_deinit(&out);
+}
+
+TEST(input, parquet_is_known_by_name_option_and_first_bytes)
+{
+    UNUSED_STATE;
+    static const struct {
+        const char *name;
+        enum _Vlmq__Jobs__DownloadFormat format;
+        const char *refusal;
+    } cases[] = {
+        {"a.parquet", VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO, NULL},
+        {"a.pq", VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO, NULL},
+        {"part-00000", VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO, NULL},
+        {"a.dat", VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_PARQUET, NULL},
+        {"a.csv", VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_PARQUET, NULL},
+        {"a.csv", VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO, "is a parquet file"},
+        {"a.pq", VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_JSON, "is a parquet file"},
+    };
+    struct scene scene;
+    struct buf list;
+    struct err err;
+    scene_init(&scene);
+    golden(&scene, "list.parquet");
+    buf_init(&list, 0);
+    EXPECT_OK(fs_read(&list, scene.input, 1 << 20, &err), &err);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put(&scene, cases[i].name, list.data, list.len);
+        scene.spec.input_format = cases[i].format;
+        const int rc = plan(&scene);
+        if (!cases[i].refusal) EXPECT_OK(rc, &scene.harness.err);
+        if (cases[i].refusal) EXPECT_EQ(rc, ERR_INVALID);
+        if (cases[i].refusal) EXPECT(strstr(scene.harness.err.msg, cases[i].refusal));
+    }
+    buf_deinit(&list);
+    expect_rows("part-00000", "url,n\n", 6, "does not tell its format");
+    expect_rows("list.pq", "url,n\nhttp://h/,1\n", 18, "not a parquet file");
+    scene_deinit(&scene);
+}
+
+TEST(input, parquet_columns_are_checked_before_the_output_is_made)
+{
+    UNUSED_STATE;
+    static const struct {
+        const char *file, *url, *extra, *sentence;
+    } cases[] = {
+        {"lists/list.parquet", "link", "tag", "it has: url, caption, tag, size, score, safe"},
+        {"lists/list.parquet", "size", "tag", "\"size\" has no texts"},
+        {"lists/list.parquet", "url", "link", "there is no column \"link\""},
+        {"parquet/types.parquet", "last", "decimal", "\"decimal\": is of the type DECIMAL"},
+        {"parquet/types.parquet", "list", "first", "\"list\": is nested"},
+        {"parquet/int96.parquet", "last", "time", "\"time\": is of the type INT96"},
+        {"parquet/empty.parquet", "url", "word", "is empty"},
+        {"parquet/refused_lz4.parquet", "url", NULL, "LZ4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct scene scene;
+        scene_init(&scene);
+        scene.spec.caption_column = (char *)(uintptr_t) "";
+        scene.spec.url_column = (char *)(uintptr_t)cases[i].url;
+        if (cases[i].extra) extra(&scene, cases[i].extra);
+        (void)snprintf(scene.input, sizeof scene.input, "%s/golden/%s", TESTS_DIR, cases[i].file);
+        EXPECT_EQ(plan(&scene), ERR_INVALID);
+        if (!strstr(scene.harness.err.msg, cases[i].sentence))
+            print_message("%s\n", scene.harness.err.msg);
+        EXPECT(strstr(scene.harness.err.msg, cases[i].sentence));
+        EXPECT(!fs_exists(scene.output));
+        scene_deinit(&scene);
+    }
+}
+
+/* The claim is for the file's bytes, as in the other formats. */
+TEST(input, parquet_outputs_are_claimed_for_the_file)
+{
+    UNUSED_STATE;
+    struct scene scene;
+    struct buf list, claim;
+    struct err err;
+    char path[400], digest[HASH_SHA256_TEXT];
+    scene_init(&scene);
+    golden(&scene, "list.parquet");
+    EXPECT_OK(plan(&scene), &scene.harness.err);
+    EXPECT_OK(plan(&scene), &scene.harness.err);
+    buf_init(&list, 0);
+    buf_init(&claim, 0);
+    EXPECT_OK(fs_read(&list, scene.input, 1 << 20, &err), &err);
+    hash_sha256_text(digest, list.data, list.len);
+    (void)snprintf(path, sizeof path, "%s/_vlmq/job.json", scene.output);
+    EXPECT_OK(fs_read(&claim, path, 1 << 20, &err), &err);
+    EXPECT(strstr(buf_str(&claim), digest));
+    /* Other bytes, the same rows: another list. */
+    (void)snprintf(scene.input, sizeof scene.input, "%s/golden/lists/list.json", TESTS_DIR);
+    EXPECT_EQ(plan(&scene), ERR_INVALID);
+    buf_deinit(&list);
+    buf_deinit(&claim);
+    scene_deinit(&scene);
+}
+
+TEST(input, json_arrays_are_rows)
+{
+    UNUSED_STATE;
+    static const char deep[] = "[{\"url\":\"a\",\"n\":[{\"x\":[1,\n{}]},\"],[\"]},"
+                               "{\"n\":\"\\\"]\\\\\",\"url\":\"b\"}]\n";
+    static const struct {
+        const char *list, *want;
+    } cases[] = {
+        {"[{\"url\":\"a\",\"n\":1},{\"n\":2.5,\"url\":\"b\"}]", "a|-|1\nb|-|2.5\n--\n"},
+        {"\xef\xbb\xbf [ {\"url\":\r\n\"a\",\n\"n\":null}\n,\n{\"url\":\"b\"}\n] \n",
+         "a|-|null\nb|-|-\n--\n"},
+        {deep, "a|-|[{\"x\":[1,{}]},\"],[\"]\nb|-|\"\\\"]\\\\\"\n--\n"},
+        {"[{\"url\":\"a\",\"n\":1},7,\"x,]\",null,[1,2] , true,{\"url\":}]",
+         "a|-|1\n-|-|-!\n-|-|-!\n-|-|-!\n-|-|-!\n-|-|-!\n-|-|-!\n--\n"},
+        {"", "is empty"},
+        {" \n", "is empty"},
+        {"[]", "is empty"},
+        {"[ ]\n", "is empty"},
+        {"{\"url\":\"a\",\"n\":1}", "byte 0"},
+        {"{\"rows\":[]}", "is not one JSON array"},
+        {"[{\"url\":\"a\",\"n\":1}", "cut short"},
+        {"[{\"url\":\"a\",\"n\":1},", "cut short"},
+        {"[{\"url\":\"a\",\"n\":\"1]", "cut short"},
+        {"[{\"url\":\"a\",\"n\":1},]", "byte 19"},
+        {"[,]", "byte 1"},
+        {"[{\"url\":\"a\",\"n\":1} {\"url\":\"b\"}]", "byte 19"},
+        {"[{\"url\":\"a\",\"n\":1}]]", "byte 19"},
+        {"[{\"link\":\"a\"}]", "there is no column \"url\""},
+        {"[[1]]", "first row"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_rows("list.json", cases[i].list, strlen(cases[i].list), cases[i].want);
+}
+
+/* Elements of any size pass through; one too large for a row is a bad row. */
+TEST(input, json_elements_may_be_large)
+{
+    UNUSED_STATE;
+    struct buf list;
+    buf_init(&list, 0);
+    buf_text(&list, "[{\"url\":\"a\",\"n\":1},{\"url\":\"");
+    for (int i = 0; i < 120000; i++) buf_text(&list, "0123456789");
+    buf_text(&list, "\"},{\"url\":\"c\",\"n\":3}]");
+    expect_rows("list.json", list.data, list.len, "a|-|1\n-|-|-!\nc|-|3\n--\n");
+    buf_deinit(&list);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(input, formats_of_one_list_give_the_same_rows),
+        RUN(input, numbers_and_booleans_keep_their_types),
+        RUN(input, parquet_values_become_json),
+        RUN(input, parquet_is_known_by_name_option_and_first_bytes),
+        RUN(input, parquet_columns_are_checked_before_the_output_is_made),
+        RUN(input, parquet_outputs_are_claimed_for_the_file),
+        RUN(input, json_arrays_are_rows),
+        RUN(input, json_elements_may_be_large),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
