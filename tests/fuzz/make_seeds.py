@@ -405,6 +405,21 @@ def lists():
     put("list", "json_gz", b"\4" + gzip.compress(array, mtime=0))
 
 
+def folders():
+    """The first byte is the format, the second the length of the first file."""
+    pairs = {
+        "txt": (0, b"http://a/1.jpg", b"\xef\xbb\xbfhttp://a/2.jpg\r\n"),
+        "csv": (1, b"url,t\nhttp://a/1.jpg,x\n", b't,url\n"a\nb",http://a/2.jpg\n"'),
+        "tsv": (2, b"url\tt\nhttp://a/1.jpg\t\xff\n", b"t\turl\n"),
+        "jsonl": (3, b'{"url":"a","t":[1,2.5]}', b'{"t":{"x":"\\u0000"}}\n7\n'),
+        "json": (4, b'[{"url":"a","t":null},7]', b'[ {"url":"b",\n"t":true} ]'),
+    }
+    for name, (number, first, second) in pairs.items():
+        put("files", name, bytes([number, len(first)]) + first + second)
+    nothing = (SEEDS.parent.parent / "golden/parquet/nulls_v2.parquet").read_bytes()
+    put("files", "parquet", bytes([5, len(nothing)]) + nothing + nothing)
+
+
 def confs():
     every = 'flag = true\ntext = "a # b" # c\nnumber=3\nsize = 10M\nwait = 250ms\nlist = a, b\n'
     put("conf", "every", "# all of them\n\n" + every)
@@ -526,7 +541,7 @@ def replies():
 
 
 def main():
-    files = lists, confs, keys, tars, manifests, answers, replies, places, views, downloads
+    files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
     scripts = broker_scripts, link_scripts, worker_scripts, client_scripts
     for make in envelopes, specs, *files, *scripts:
         make()

@@ -22,6 +22,7 @@ struct scene {
     Vlmq__Jobs__Download spec;
     uint8_t packed[2048];
     char *extra[LIST_EXTRA_MAX];
+    uint32_t outputs; /* that were made */
 };
 
 static void scene_init(struct scene *scene)
@@ -358,6 +359,185 @@ TEST(input, json_elements_may_be_large)
     buf_deinit(&list);
 }
 
+/* A file of a folder in the test's own; the input is then what the test names. */
+static void put_file(struct scene *scene, const char *folder, const char *name, const char *text)
+{
+    char path[400];
+    struct err err;
+    (void)snprintf(path, sizeof path, "%s/%s", scene->dir, folder);
+    EXPECT_OK(fs_mkdirs(path, &err), &err);
+    (void)snprintf(path, sizeof path, "%s/%s/%s", scene->dir, folder, name);
+    EXPECT_OK(fs_put(path, text, strlen(text), &err), &err);
+}
+
+static void name_input(struct scene *scene, const char *input)
+{
+    (void)snprintf(scene->input, sizeof scene->input, "%s/%s", scene->dir, input);
+}
+
+static void expect_input(struct scene *scene, const char *input, const char *want)
+{
+    struct buf out;
+    buf_init(&out, 0);
+    name_input(scene, input);
+    /* Each input has an output of its own. */
+    (void)snprintf(scene->output, sizeof scene->output, "%s/out%u", scene->dir, scene->outputs++);
+    EXPECT_OK(plan(scene), &scene->harness.err);
+    read_back(scene, &out);
+    if (strcmp(buf_str(&out), want) != 0) print_message("%s\n", input);
+    EXPECT_TEXT(buf_str(&out), want);
+    buf_deinit(&out);
+}
+
+static void expect_refused(struct scene *scene, const char *input, int code, const char *sentence)
+{
+    name_input(scene, input);
+    (void)snprintf(scene->output, sizeof scene->output, "%s/not-made", scene->dir);
+    EXPECT_EQ(plan(scene), code);
+    if (!strstr(scene->harness.err.msg, sentence)) print_message("%s\n", scene->harness.err.msg);
+    EXPECT(strstr(scene->harness.err.msg, sentence));
+    EXPECT(!fs_exists(scene->output));
+}
+
+/* Files in the order of their names, each with its own header; shards span them. */
+TEST(input, folders_and_patterns_are_one_list)
+{
+    UNUSED_STATE;
+    static const char others[] = "x|X|1\ny|-|true\n--\nz|-|-\n--\n";
+    struct scene scene;
+    scene_init(&scene);
+    scene.spec.shard_rows = 2;
+    extra(&scene, "n");
+    put_file(&scene, "csv", "10.csv", "caption,url,n\nC,c,3\n\"never closed\n");
+    put_file(&scene, "csv", "01.csv",
+             "\xef\xbb\xbfn,url,caption\r\n1,a,A\r\n,b,\"B, \"\"b\"\"\n\"");
+    put_file(&scene, "csv", "02.csv", "");
+    put_file(&scene, "csv", "03.csv", "caption,url,n\n");
+    put_file(&scene, "csv", "11.csv", "url,n,caption,more\nd,4");
+    put_file(&scene, "csv", "README", "not a list\n");
+    put_file(&scene, "csv", ".12.csv", "hidden");
+    put_file(&scene, "csv", "_12.csv", "hidden");
+    put_file(&scene, "csv/12.csv", "00.csv", "in a subfolder");
+    put_file(&scene, "jsonl", "a.jsonl", "{\"url\":\"x\",\"caption\":\"X\",\"n\":1}");
+    put_file(&scene, "jsonl", "b.jsonl", "\xef\xbb\xbf{\"url\":\"y\",\"n\":true}\n\n");
+    put_file(&scene, "jsonl", "c.jsonl", "{\"url\":\"z\"}\n");
+    put_file(&scene, "json", "a.json",
+             "[{\"url\":\"x\",\"caption\":\"X\",\"n\":1},{\"url\":\"y\",\"n\":true}]");
+    put_file(&scene, "json", "b.json", "[]");
+    put_file(&scene, "json", "c.json", "[\n{\"url\":\"z\"}\n]\n");
+    /* An empty field of csv is a text. */
+    const char *want = "a|A|\"1\"\nb|B, \"b\"\n|\"\"\n--\nc|C|\"3\"\n-|-|-!\n--\nd|-|\"4\"\n--\n";
+    expect_input(&scene, "csv", want);
+    expect_input(&scene, "csv/", want);
+    expect_input(&scene, "csv/[01]*.csv", want);
+    expect_input(&scene, "c?v/[!_]*.csv", want);
+    expect_input(&scene, "csv/0*.csv", "a|A|\"1\"\nb|B, \"b\"\n|\"\"\n--\n");
+    expect_input(&scene, "jsonl", others);
+    expect_input(&scene, "json/*", others);
+    scene_deinit(&scene);
+}
+
+TEST(input, folders_of_parquet_are_one_list)
+{
+    UNUSED_STATE;
+    struct scene scene;
+    struct buf once, twice, list;
+    struct err err;
+    char path[400];
+    buf_init(&once, 0);
+    buf_init(&twice, 0);
+    buf_init(&list, 0);
+    scene_init(&scene);
+    extra(&scene, "score");
+    scene.spec.shard_rows = 1000;
+    golden(&scene, "list.parquet");
+    EXPECT_OK(plan(&scene), &scene.harness.err);
+    read_back(&scene, &once);
+    EXPECT_OK(fs_read(&list, scene.input, 1 << 20, &err), &err);
+    /* As Spark names and surrounds them. */
+    put_file(&scene, "rows.parquet", "_SUCCESS", "");
+    put_file(&scene, "rows.parquet", ".part-0.snappy.parquet.crc", "x");
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/rows.parquet/part-%d.snappy.parquet", scene.dir, i);
+        EXPECT_OK(fs_put(path, list.data, list.len, &err), &err);
+    }
+    name_input(&scene, "rows.parquet");
+    EXPECT_EQ(plan(&scene), ERR_INVALID); /* another list over the same output */
+    (void)snprintf(scene.output, sizeof scene.output, "%s/two", scene.dir);
+    EXPECT_OK(plan(&scene), &scene.harness.err);
+    read_back(&scene, &twice);
+    EXPECT_EQ(twice.len, once.len * 2 - 3); /* one shard: one "--" */
+    EXPECT_MEM(twice.data, once.data, once.len - 3);
+    EXPECT_MEM(twice.data + once.len - 3, once.data, once.len);
+    buf_deinit(&list);
+    buf_deinit(&once);
+    buf_deinit(&twice);
+    scene_deinit(&scene);
+}
+
+TEST(input, folders_that_are_no_list_are_refused)
+{
+    UNUSED_STATE;
+    struct scene scene;
+    scene_init(&scene);
+    scene.spec.caption_column = (char *)(uintptr_t) "";
+    put_file(&scene, "mixed", "a.csv", "url\nhttp://h/\n");
+    put_file(&scene, "mixed", "b.txt", "http://h/\n");
+    put_file(&scene, "none", "README", "not a list\n");
+    put_file(&scene, "empty", "a.csv", "");
+    put_file(&scene, "headers", "a.csv", "url\n");
+    put_file(&scene, "columns", "a.csv", "url\nhttp://h/\n");
+    put_file(&scene, "columns", "b.csv", "link\nhttp://h/\n");
+    put_file(&scene, "keys", "a.jsonl", "{\"link\":\"http://h/\"}\n");
+    expect_refused(&scene, "mixed", ERR_INVALID, "b.txt: is a list in txt, but those before");
+    expect_refused(&scene, "none", ERR_NOT_FOUND, "--input-format");
+    expect_refused(&scene, "empty", ERR_INVALID, "all empty");
+    expect_refused(&scene, "headers", ERR_INVALID, "is empty");
+    expect_refused(&scene, "keys", ERR_INVALID, "there is no column \"url\"");
+    expect_refused(&scene, "mixed/*.parquet", ERR_NOT_FOUND, "no file matches");
+    expect_refused(&scene, "nowhere", ERR_INVALID, "does not tell its format");
+    expect_refused(&scene, "nowhere.csv", ERR_NOT_FOUND, "nowhere.csv");
+    scene.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_JSON;
+    expect_refused(&scene, "mixed", ERR_NOT_FOUND, "no json lists");
+    /* Named formats choose among files, and read what has no telling name. */
+    scene.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_TXT;
+    expect_input(&scene, "mixed", "http://h/|-\n--\n");
+    expect_input(&scene, "none", "not a list|-\n--\n");
+    /* A later file without the column ends the planning, before the output is anybody's. */
+    scene.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO;
+    name_input(&scene, "columns");
+    EXPECT_EQ(plan(&scene), ERR_INVALID);
+    EXPECT(strstr(scene.harness.err.msg, "b.csv: there is no column \"url\""));
+    EXPECT_EQ(scene.harness.host.tasks_count, 0);
+    scene_deinit(&scene);
+}
+
+/* How the rows are spread over files is part of the list; what the files are called is not. */
+TEST(input, fingerprints_of_folders_tell_their_files_apart)
+{
+    UNUSED_STATE;
+    struct scene scene;
+    struct err err;
+    char from[400], to[400];
+    scene_init(&scene);
+    scene.spec.caption_column = (char *)(uintptr_t) "";
+    put_file(&scene, "lists", "a.txt", "http://h/1\n");
+    put_file(&scene, "lists", "b.txt", "http://h/2\n");
+    name_input(&scene, "lists");
+    EXPECT_OK(plan(&scene), &scene.harness.err);
+    (void)snprintf(from, sizeof from, "%s/lists/b.txt", scene.dir);
+    (void)snprintf(to, sizeof to, "%s/lists/c.txt", scene.dir);
+    EXPECT_EQ(rename(from, to), 0);
+    EXPECT_OK(plan(&scene), &scene.harness.err);
+    put_file(&scene, "lists", "a.txt", "http://h/1\nhttp://h/2\n");
+    put_file(&scene, "lists", "c.txt", "");
+    EXPECT_EQ(plan(&scene), ERR_INVALID);
+    EXPECT_OK(fs_remove_tree(to, &err), &err);
+    put_file(&scene, "lists", "a.txt", "http://h/1\nhttp://h/3\n");
+    EXPECT_EQ(plan(&scene), ERR_INVALID);
+    scene_deinit(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +549,10 @@ int main(void)
         RUN(input, parquet_outputs_are_claimed_for_the_file),
         RUN(input, json_arrays_are_rows),
         RUN(input, json_elements_may_be_large),
+        RUN(input, folders_and_patterns_are_one_list),
+        RUN(input, folders_of_parquet_are_one_list),
+        RUN(input, folders_that_are_no_list_are_refused),
+        RUN(input, fingerprints_of_folders_tell_their_files_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/base/str.h"
+#include "worker/jobs/download/list_files.h"
 #include "worker/jobs/download/list_json.h"
 #include "worker/jobs/download/list_parquet.h"
 #include "worker/parquet/parquet.h"
@@ -59,7 +60,7 @@ static bool looks_like_parquet(const char *path)
 static int choose_format(struct list_shape *shape, const struct list_input *input, struct err *err)
 {
     const bool parquet = looks_like_parquet(input->path);
-    shape->format = input->format;
+    shape->format = input->format == LIST_AUTO ? list_format_of_name(input->path) : input->format;
     if (shape->format == LIST_AUTO && parquet) shape->format = LIST_PARQUET;
     if (shape->format == LIST_AUTO)
         return err_set(err, ERR_INVALID,
@@ -72,8 +73,8 @@ static int choose_format(struct list_shape *shape, const struct list_input *inpu
     return 0;
 }
 
-int list_input_open(struct list_source **source, struct list_shape *shape,
-                    const struct list_input *input, struct err *err)
+int list_input_open_file(struct list_source **source, struct list_shape *shape,
+                         const struct list_input *input, struct err *err)
 {
     int rc = choose_format(shape, input, err);
     if (rc) return rc;
@@ -86,4 +87,11 @@ int list_input_open(struct list_source **source, struct list_shape *shape,
     list_source_watch(*source, input->look, input->look_ctx);
     if (shape->format == LIST_JSON) *source = list_json_lines(*source);
     return 0;
+}
+
+int list_input_open(struct list_source **source, struct list_shape *shape,
+                    const struct list_input *input, struct err *err)
+{
+    if (list_files_named(input->path)) return list_files_open(source, shape, input, err);
+    return list_input_open_file(source, shape, input, err);
 }

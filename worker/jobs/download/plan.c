@@ -3,8 +3,9 @@
  * The list is read once, as a stream: on the way it is hashed as a whole, cut into shards, and each
  * shard is hashed. (A parquet list is hashed in a second pass.) Only then is it known for which
  * list the output must be claimed, and no task may be added before that. So what is known of each
- * shard waits in memory, a few bytes each, and the rows of a list that is compressed, json or
- * parquet wait in the output (plan_stage.h). After the claim the tasks are added in batches.
+ * shard waits in memory, a few bytes each, and the rows of a list that is compressed, json,
+ * parquet or many files wait in the output (plan_stage.h). After the claim the tasks are added in
+ * batches.
  *
  * Nothing is written before the header, the columns and a first row have been seen. A planner that
  * is run again cuts the same shards and passes over those that were added before: the claim has
