@@ -220,6 +220,24 @@ def test_input_formats(fleet, folder, web, kind):
         assert [r["caption"] for r in written] == [c for _, c in rows]
 
 
+def test_many_files_are_one_list(fleet, folder, web):
+    fleet.start()
+    rows = [(f"{web.base}/files/{web.names[i % 4]}?row={i}", f"caption {i}") for i in range(25)]
+    (folder / "lists").mkdir()
+    write_csv(folder / "lists" / "a.csv", rows[:7])
+    write_csv(folder / "lists" / "b.csv.gz", rows[7:16])
+    write_csv(folder / "lists" / "c.csv", rows[16:])
+    (folder / "lists" / "_SUCCESS").touch()
+    for path in (folder / "lists", folder / "lists" / "*.csv*"):
+        out = ("run", "download", path, "--output", folder / "out", "--shard-rows", 10)
+        fleet.vlmq(*out, *options())
+        written = rows_of(folder / "out")
+        assert [r["url"] for r in written] == [u for u, _ in rows]
+        assert all(r["status"] == "success" for r in written)
+        assert len(list((folder / "out").glob("*.tar"))) == 3
+    assert not (folder / "out" / "_vlmq" / "rows").exists()
+
+
 def test_resize_modes(fleet, folder, web):
     fleet.start()
     rows = [(f"{web.base}/files/{name}", "x") for name in web.names]
