@@ -1,6 +1,7 @@
 /* input_test.c - inputs of every format end in the same rows: planned, cut, kept and read back. */
 #include "common/base/fs.h"
 #include "common/base/hash.h"
+#include "common/base/mem.h"
 #include "common/store/store.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "tests/unit/jobs/job_harness.h"
@@ -538,6 +539,141 @@ TEST(input, fingerprints_of_folders_tell_their_files_apart)
     scene_deinit(&scene);
 }
 
+/* An input as a stream of bytes, without a job. */
+struct stream {
+    struct list_source *source;
+    struct hash *hash;
+    int64_t looks, looks_max; /* the look that is one too many ends the reading */
+};
+
+static int look(void *ctx, struct err *err)
+{
+    struct stream *stream = ctx;
+    if (stream->looks++ < stream->looks_max) return 0;
+    return err_set(err, ERR_CANCELLED, "enough");
+}
+
+static int stream_open(struct stream *stream, const char *path, struct err *err)
+{
+    struct list_shape shape;
+    *stream = (struct stream){.hash = hash_new(), .looks_max = INT64_MAX};
+    const struct list_input input = {.path = path,
+                                     .columns = {.wanted = {"url", "caption"}, .wanted_count = 2},
+                                     .hash = stream->hash,
+                                     .look = look,
+                                     .look_ctx = stream};
+    return list_input_open(&stream->source, &shape, &input, err);
+}
+
+static int stream_read(struct stream *stream, struct err *err)
+{
+    char bytes[20000];
+    size_t got = 1;
+    int rc = 0;
+    while (!rc && got) rc = list_source_read(stream->source, bytes, sizeof bytes, &got, err);
+    return rc;
+}
+
+static void stream_close(struct stream *stream)
+{
+    list_source_close(stream->source);
+    hash_free(stream->hash);
+}
+
+/* One input of each kind that is made while it is read. */
+static const char *const made[] = {"list.parquet", "list.json", "many/*"};
+
+/* The scene with those inputs in its folder. */
+static void put_made(struct scene *scene)
+{
+    struct buf list;
+    struct err err;
+    char folder[400];
+    buf_init(&list, 0);
+    scene_init(scene);
+    (void)snprintf(folder, sizeof folder, "%s/many", scene->dir);
+    EXPECT_OK(fs_mkdirs(folder, &err), &err);
+    for (size_t i = 0; i < 3; i++) {
+        buf_clear(&list);
+        golden(scene, i < 2 ? made[i] : "list.csv");
+        EXPECT_OK(fs_read(&list, scene->input, 1 << 20, &err), &err);
+        put(scene, i < 2 ? made[i] : "many/a.csv", list.data, list.len);
+        if (i == 2) put(scene, "many/b.csv", list.data, list.len);
+    }
+    buf_deinit(&list);
+}
+
+TEST(input, a_parquet_file_that_changes_while_it_is_read_is_refused)
+{
+    UNUSED_STATE;
+    struct scene scene;
+    struct stream stream;
+    struct buf list;
+    struct err err;
+    char line[100];
+    size_t got = 0;
+    buf_init(&list, 0);
+    put_made(&scene);
+    name_input(&scene, "list.parquet");
+    EXPECT_OK(fs_read(&list, scene.input, 1 << 20, &err), &err);
+    EXPECT_OK(stream_open(&stream, scene.input, &err), &err);
+    EXPECT_OK(list_source_read(stream.source, line, sizeof line, &got, &err), &err);
+    EXPECT_EQ(got, sizeof line);
+    put(&scene, "list.parquet", list.data, list.len); /* the same bytes, but who knows */
+    EXPECT_EQ(stream_read(&stream, &err), ERR_INVALID);
+    EXPECT(strstr(err.msg, "changed while it was read"));
+    stream_close(&stream);
+    buf_deinit(&list);
+    scene_deinit(&scene);
+}
+
+TEST(input, reading_can_be_ended_at_every_look)
+{
+    UNUSED_STATE;
+    struct scene scene;
+    put_made(&scene);
+    for (size_t i = 0; i < 3; i++) {
+        struct stream stream;
+        struct err err;
+        int rc = ERR_CANCELLED;
+        name_input(&scene, made[i]);
+        for (int64_t looks = 0; rc; looks++) {
+            EXPECT_OK(stream_open(&stream, scene.input, &err), &err);
+            stream.looks_max = stream.looks + looks;
+            rc = stream_read(&stream, &err);
+            EXPECT(rc == 0 || rc == ERR_CANCELLED);
+            if (looks == 0) EXPECT_EQ(rc, ERR_CANCELLED);
+            EXPECT(looks < 100);
+            stream_close(&stream);
+        }
+    }
+    scene_deinit(&scene);
+}
+
+TEST(input, out_of_memory_is_a_sentence)
+{
+    UNUSED_STATE;
+    struct scene scene;
+    put_made(&scene);
+    for (size_t i = 0; i < 3; i++) {
+        bool hit = true;
+        name_input(&scene, made[i]);
+        for (int64_t after = 0; hit; after++) {
+            struct stream stream;
+            struct err err;
+            (void)mem_fail(after, 1);
+            int rc = stream_open(&stream, scene.input, &err);
+            if (!rc) rc = stream_read(&stream, &err);
+            hit = mem_fail(-1, 0) > after;
+            if (rc && rc != ERR_LIMIT) print_message("%s: %s\n", made[i], err.msg);
+            EXPECT(rc == 0 || (hit && rc == ERR_LIMIT));
+            EXPECT(after < 2000);
+            stream_close(&stream);
+        }
+    }
+    scene_deinit(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -553,6 +689,9 @@ int main(void)
         RUN(input, folders_of_parquet_are_one_list),
         RUN(input, folders_that_are_no_list_are_refused),
         RUN(input, fingerprints_of_folders_tell_their_files_apart),
+        RUN(input, a_parquet_file_that_changes_while_it_is_read_is_refused),
+        RUN(input, reading_can_be_ended_at_every_look),
+        RUN(input, out_of_memory_is_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
