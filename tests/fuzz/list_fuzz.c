@@ -1,11 +1,14 @@
 /* list_fuzz.c - lists of any bytes: the reader answers, and its rows are valid UTF-8.
  *
  * The first byte picks the format and how much is read at a time does not matter to the rows:
- * reading the same bytes as a slice gives the same count. */
+ * reading the same bytes as a slice gives the same count. What jansson takes for an array, json has
+ * as many rows of. */
 #include "common/base/check.h"
 #include "common/base/str.h"
+#include "worker/jobs/download/list_json.h"
 #include "worker/jobs/download/list_row.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +51,23 @@ out:
     return count;
 }
 
+/* *rows of an array as a JSON parser has it; false: it is none. */
+static bool parse_array(const uint8_t *data, size_t bytes, size_t *rows)
+{
+    json_t *array = json_loadb((const char *)data, bytes, JSON_ALLOW_NUL, NULL);
+    const bool is_array = json_is_array(array);
+    *rows = is_array ? json_array_size(array) : 0;
+    json_decref(array);
+    return is_array;
+}
+
+static void check_json(struct list_source *lines, const uint8_t *data, size_t bytes)
+{
+    size_t rows;
+    const uint32_t count = read_rows(lines, LIST_JSONL, UINT64_MAX);
+    if (parse_array(data, bytes, &rows)) CHECK(count == rows);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static int fd = -1;
@@ -64,10 +84,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     CHECK(ftruncate(fd, 0) == 0);
     CHECK(pwrite(fd, data + 1, bytes - 1, 0) == (ssize_t)(bytes - 1));
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    const enum list_format format = (enum list_format)(LIST_TXT + data[0] % 4);
+    const enum list_format format = (enum list_format)(LIST_TXT + data[0] % 5);
     if (list_source_open(&source, path, &err)) return 0;
+    if (format == LIST_JSON) {
+        source = list_json_lines(source);
+        check_json(source, data + 1, bytes - 1);
+        list_source_close(source);
+        return 0;
+    }
     const uint32_t count = read_rows(source, format, UINT64_MAX);
-    if (!list_source_is_compressed(source)) {
+    if (!list_source_is_stream(source)) {
         CHECK(list_source_seek(source, 0, &err) == 0);
         CHECK(read_rows(source, format, bytes) == count);
     }

@@ -3,8 +3,8 @@
 
     python3 tests/fuzz/make_seeds.py
 
-Needs nothing but Python. decode_fuzz starts from tests/golden/images instead. An input that once
-broke something is added to the folder by hand and stays.
+Needs nothing but Python. decode_fuzz starts from tests/golden/images instead, parquet_fuzz from
+tests/golden/parquet. An input that once broke something is added to the folder by hand and stays.
 """
 
 import gzip
@@ -398,14 +398,32 @@ def specs():
 
 
 def lists():
-    """The first byte is the format: txt, csv, tsv, jsonl."""
+    """The first byte is the format: txt, csv, tsv, jsonl, json."""
     put("list", "txt", b"\0http://a/1.jpg\n\nhttp://a/2.jpg\r\n")
     put("list", "csv", b'\1url,t,u\r\nhttp://a/1.jpg,"a ""b"",\nc",1\r\nhttp://a/2.jpg,,\n')
     put("list", "csv_bom", b"\1\xef\xbb\xbft;url\nx;http://a/1.jpg\n")
     put("list", "tsv", b'\2url\tt\nhttp://a/1.jpg\t"caf\xc3\xa9"\nhttp://a/2.jpg\t\n')
     put("list", "jsonl", b'\3{"url":"http://a/1.jpg","t":"\\u00e9\\ud83d\\ude00"}\n{"t":[1,{}]}\n')
+    array = b'[{"url":"http://a/1.jpg",\n"t":["x]",{}]} , 7,"\\",",null,{}\n]\n'
+    put("list", "json", b"\4" + array)
     packed = gzip.compress(b"url,t\nhttp://a/1.jpg,x\n", mtime=0)
     put("list", "csv_gz", b"\1" + packed)
+    put("list", "json_gz", b"\4" + gzip.compress(array, mtime=0))
+
+
+def folders():
+    """The first byte is the format, the second the length of the first file."""
+    pairs = {
+        "txt": (0, b"http://a/1.jpg", b"\xef\xbb\xbfhttp://a/2.jpg\r\n"),
+        "csv": (1, b"url,t\nhttp://a/1.jpg,x\n", b't,url\n"a\nb",http://a/2.jpg\n"'),
+        "tsv": (2, b"url\tt\nhttp://a/1.jpg\t\xff\n", b"t\turl\n"),
+        "jsonl": (3, b'{"url":"a","t":[1,2.5]}', b'{"t":{"x":"\\u0000"}}\n7\n'),
+        "json": (4, b'[{"url":"a","t":null},7]', b'[ {"url":"b",\n"t":true} ]'),
+    }
+    for name, (number, first, second) in pairs.items():
+        put("files", name, bytes([number, len(first)]) + first + second)
+    nothing = (SEEDS.parent.parent / "golden/parquet/nulls_v2.parquet").read_bytes()
+    put("files", "parquet", bytes([5, len(nothing)]) + nothing + nothing)
 
 
 def confs():
@@ -557,7 +575,7 @@ def boxes():
 
 
 def main():
-    files = lists, confs, keys, tars, manifests, answers, replies, places, views, downloads
+    files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
     scripts = broker_scripts, link_scripts, worker_scripts, client_scripts
     for make in envelopes, specs, exifs, boxes, *files, *scripts:
         make()

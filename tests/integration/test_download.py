@@ -206,7 +206,7 @@ def test_csv_to_shards_read_by_webdataset(fleet, folder, web):
     assert str(folder / "out" / "report.html") in fleet.vlmq("report", job["id"]).out
 
 
-@pytest.mark.parametrize("kind", ["tsv", "txt", "jsonl", "csv.gz", "jsonl.gz", "txt.gz"])
+@pytest.mark.parametrize("kind", ["tsv", "txt", "jsonl", "json", "csv.gz", "jsonl.gz", "json.gz"])
 def test_input_formats(fleet, folder, web, kind):
     fleet.start()
     rows = [(f"{web.base}/files/{web.names[i % 4]}?row={i}", f"caption {i}") for i in range(25)]
@@ -214,13 +214,12 @@ def test_input_formats(fleet, folder, web, kind):
     if kind.startswith("csv"):
         write_csv(path, rows)
     else:
+        items = [{"uid": f"u{i}", "url": u, "caption": c} for i, (u, c) in enumerate(rows)]
         lines = {
             "tsv": ["uid\turl\tcaption"] + [f"u{i}\t{u}\t{c}" for i, (u, c) in enumerate(rows)],
             "txt": [u for u, _ in rows],
-            "jsonl": [
-                json.dumps({"uid": f"u{i}", "url": u, "caption": c})
-                for i, (u, c) in enumerate(rows)
-            ],
+            "jsonl": [json.dumps(item) for item in items],
+            "json": [json.dumps(items, indent=2)],
         }[kind.split(".")[0]]
         data = "\n".join(lines).encode() + b"\n"
         path.write_bytes(gzip.compress(data) if kind.endswith(".gz") else data)
@@ -231,6 +230,24 @@ def test_input_formats(fleet, folder, web, kind):
     assert all(r["status"] == "success" for r in written)
     if not kind.startswith("txt"):
         assert [r["caption"] for r in written] == [c for _, c in rows]
+
+
+def test_many_files_are_one_list(fleet, folder, web):
+    fleet.start()
+    rows = [(f"{web.base}/files/{web.names[i % 4]}?row={i}", f"caption {i}") for i in range(25)]
+    (folder / "lists").mkdir()
+    write_csv(folder / "lists" / "a.csv", rows[:7])
+    write_csv(folder / "lists" / "b.csv.gz", rows[7:16])
+    write_csv(folder / "lists" / "c.csv", rows[16:])
+    (folder / "lists" / "_SUCCESS").touch()
+    for path in (folder / "lists", folder / "lists" / "*.csv*"):
+        out = ("run", "download", path, "--output", folder / "out", "--shard-rows", 10)
+        fleet.vlmq(*out, *options())
+        written = rows_of(folder / "out")
+        assert [r["url"] for r in written] == [u for u, _ in rows]
+        assert all(r["status"] == "success" for r in written)
+        assert len(list((folder / "out").glob("*.tar"))) == 3
+    assert not (folder / "out" / "_vlmq" / "rows").exists()
 
 
 def test_resize_modes(fleet, folder, web):

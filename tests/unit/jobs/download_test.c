@@ -654,7 +654,6 @@ TEST(check, names_the_option_that_is_wrong)
     WRONG(fixture.spec.resize_mode = 99, "--resize-mode");
     WRONG(fixture.spec.input_format = 99, "--input-format");
     WRONG(fixture.spec.output = (char *)(uintptr_t) "", "--output");
-    WRONG(fixture.spec.input = (char *)(uintptr_t) "list.parquet", "--input-format");
     WRONG(fixture.spec.input = (char *)(uintptr_t) "s3://b/list.csv", "s3://b/list.csv");
     WRONG(fixture.spec.caption_column = (char *)(uintptr_t) "url", "--caption-column");
     WRONG((fixture.spec.extra_columns = extra, fixture.spec.n_extra_columns = 1),

@@ -149,6 +149,7 @@ static const struct list_case cases[] = {
     /* Bytes that are not UTF-8. */
     {LIST_CSV, "url,t\na\xff,\xc3\x28\n", "a\xef\xbf\xbd|\xef\xbf\xbd(!url;"},
     {LIST_JSONL, "{\"url\":\"a\",\"t\":\"\xff\"}\n", "a|\xef\xbf\xbd;"},
+    {LIST_JSONL, "{\"url\":\"a\xff\",\"t\":\"\"}\n", "a\xef\xbf\xbd|!url;"},
     /* Tabs. */
     {LIST_TSV, "url\tt\na\t1,2\n\tx\n", "a|1,2;|x;"},
     {LIST_TSV, "url\tt\na\t\"q \"\"r\"\"\"\nb\t\"open\nc\t3\n", "a|q \"r\";b|\"open;c|3;"},

@@ -43,7 +43,7 @@ int list_jsonl_columns(const struct list_columns *columns, const struct list_rec
                        struct err *err)
 {
     json_t *object = parse(first);
-    if (!object) return err_set(err, ERR_INVALID, "the list's first line is not a JSON object");
+    if (!object) return err_set(err, ERR_INVALID, "the list's first row is not a JSON object");
     struct buf names;
     buf_init(&names, 0);
     list_keys(&names, object);

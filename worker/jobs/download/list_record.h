@@ -20,11 +20,17 @@
 /* A URL, a long caption and some columns fit a hundred times. */
 #define LIST_RECORD_BYTES_MAX (1024 * 1024)
 
-enum list_format { /* the numbers of vlmq.jobs.DownloadFormat, without auto */
-                   LIST_TXT = 1,
+enum list_format { /* the numbers of vlmq.jobs.DownloadFormat */
+                   LIST_AUTO = 0,
+                   /* What records and rows can have. */
+                   LIST_TXT,
                    LIST_CSV,
                    LIST_TSV,
                    LIST_JSONL,
+                   /* Read as jsonl; see list_input.h. */
+                   LIST_JSON,
+                   LIST_PARQUET,
+                   LIST_FORMATS_COUNT,
 };
 
 struct list_record {

@@ -11,12 +11,19 @@
 
 #include <string.h>
 
+#define MENDED "\xef\xbf\xbd" /* U+FFFD */
+
 /* A field at its rawest, and what is left behind it. */
 struct cut {
     const char *at, *end; /* what is left of the record */
     bool done;
     struct buf field; /* without quotes */
 };
+
+bool list_format_has_rows(enum list_format format)
+{
+    return format > LIST_AUTO && format < LIST_JSON;
+}
 
 bool list_has_header(enum list_format format)
 {
@@ -186,7 +193,7 @@ static void add_clean(struct buf *out, const char *data, size_t bytes)
         const size_t part = zero ? (size_t)(zero - data) : bytes;
         str_utf8_clean(out, data, part);
         if (!zero) return;
-        buf_text(out, "\xef\xbf\xbd");
+        buf_text(out, MENDED);
         data += part + 1;
         bytes -= part + 1;
     }
@@ -196,14 +203,15 @@ void list_row_set(struct list_row *row, uint32_t index, const char *data, size_t
 {
     CHECK(index < LIST_WANTED_MAX);
     const size_t start = row->text.len;
-    if (index == LIST_URL_COLUMN)
-        row->url_mended = str_utf8_valid(data, bytes) != bytes || memchr(data, 0, bytes) != NULL;
     if (index < LIST_FIRST_EXTRA)
         add_clean(&row->text, data, bytes);
     else
         str_json(&row->text, data, bytes);
     buf_byte(&row->text, 0);
     row->field[index] = (uint32_t)start + 1;
+    /* Whoever mended it: what was read before may have been made of a list of another format. */
+    if (index == LIST_URL_COLUMN && !buf_failed(&row->text))
+        row->url_mended = strstr(row->text.data + start, MENDED) != NULL;
 }
 
 static void parse_fields(struct list_row *row, const struct list_columns *columns,
@@ -244,6 +252,11 @@ int list_row_parse(struct list_row *row, const struct list_columns *columns,
     case LIST_JSONL:
         rc = list_jsonl_parse(row, columns, record, err);
         break;
+    case LIST_AUTO:
+    case LIST_JSON:
+    case LIST_PARQUET:
+    case LIST_FORMATS_COUNT:
+        CHECK(false); /* formats of lists, not of rows */
     }
     if (!rc && buf_failed(&row->text)) rc = err_set(err, ERR_LIMIT, "no memory for a row");
     return rc;

@@ -45,6 +45,8 @@ struct list_row {
     bool url_mended; /* it had bytes that no URL has */
 };
 
+/* Whether the format is one of rows, and not only of lists. */
+bool list_format_has_rows(enum list_format format);
 /* Whether the format's first record is a header. */
 bool list_has_header(enum list_format format);
 /* Finds the wanted columns in the first record (header, or jsonl object; may be NULL for txt).

@@ -91,7 +91,7 @@ static int open_source(struct list_slice *slice, const struct download_options *
     if (rc == ERR_NOT_FOUND || rc == ERR_DENIED)
         rc = err_set(err, ERR_UNAVAILABLE, "this worker cannot read the list %.150s",
                      shard->sliced ? name : options->input);
-    if (!rc && list_source_is_compressed(slice->source) && !shard->sliced) rc = changed(err);
+    if (!rc && list_source_is_stream(slice->source) && !shard->sliced) rc = changed(err);
     return rc;
 }
 
@@ -108,18 +108,18 @@ static int read_header(struct list_slice *slice, struct err *err)
     return rc;
 }
 
-static int open_rows(struct list_slice *slice, const struct download_options *options,
-                     const Vlmq__Jobs__DownloadShard *shard, struct err *err)
+static int open_rows(struct list_slice *slice, const Vlmq__Jobs__DownloadShard *shard,
+                     struct err *err)
 {
     /* A jsonl list's first record is a row that only the planner looks at, and not in every slice;
      * the columns of its rows are looked up one by one. */
     int rc = 0;
-    if (list_has_header(options->format)) rc = read_header(slice, err);
+    if (list_has_header(slice->columns.format)) rc = read_header(slice, err);
     slice->start = shard->sliced ? slice->header.len : shard->offset;
     if (!rc) rc = verify(slice, err);
     if (!rc) rc = begin(slice, err);
     if (rc) return rc;
-    rc = list_records_new(&slice->records, slice->source, options->format, shard->offset,
+    rc = list_records_new(&slice->records, slice->source, slice->columns.format, shard->offset,
                           slice->bytes, err);
     if (!rc) list_records_tap(slice->records, slice->hash, NULL);
     return rc;
@@ -130,13 +130,16 @@ int list_slice_open(struct list_slice **slice_out, const struct download_options
 {
     struct list_slice *slice = mem_new(sizeof *slice);
     slice->columns = download_columns(options);
+    if (shard->jsonl) slice->columns.format = LIST_JSONL;
     slice->hash = hash_new();
     slice->bytes = shard->bytes;
     slice->expected = shard->hash;
     slice->rows = shard->rows;
     buf_init(&slice->header, 0);
-    int rc = open_source(slice, options, shard, store, err);
-    if (!rc) rc = open_rows(slice, options, shard, err);
+    int rc = list_format_has_rows(slice->columns.format)
+                 ? open_source(slice, options, shard, store, err)
+                 : err_set(err, ERR_INVALID, "the task's payload lacks the format of its rows");
+    if (!rc) rc = open_rows(slice, shard, err);
     if (rc) {
         list_slice_close(slice);
         return rc;

@@ -1,9 +1,9 @@
 /* list_slice.h - one shard's rows of a list, read back.
  *
  * A slice is named by the payload that the planner wrote. Its bytes stand in the list itself or,
- * where the list is compressed, in a file of their own in the output, behind a copy of the header.
- * The planner's hash covers the header and the rows, so a list that changed is noticed: before the
- * first row is given, and once more behind the last. One thread. */
+ * where that cannot be entered midway, in a file of their own in the output, behind a copy of the
+ * header. The planner's hash covers the header and the rows, so a list that changed is noticed:
+ * before the first row is given, and once more behind the last. One thread. */
 #ifndef DOWNLOAD_LIST_SLICE_H
 #define DOWNLOAD_LIST_SLICE_H
 

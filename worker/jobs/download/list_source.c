@@ -1,4 +1,5 @@
-/* list_source.c - read(2) or a store's ranges, and zlib behind them where the bytes ask for it. */
+/* list_source.c - read(2) or a store's ranges, and zlib behind them where the bytes ask for it; or
+ * a feed. */
 #include "worker/jobs/download/list_source.h"
 
 #include "common/base/check.h"
@@ -18,8 +19,9 @@
 #define GZIP_WINDOW (15 + 16) /* the largest window; a gzip header is expected */
 
 struct list_source {
-    int fd;              /* -1: an object */
-    struct store *store; /* not owned */
+    struct list_feed feed; /* read NULL: none */
+    int fd;                /* -1: an object, or a feed */
+    struct store *store;   /* not owned */
     char name[NAME_BYTES];
     int64_t offset;                          /* of the next byte to read, in the file or object */
     struct hash *hash;                       /* not owned; NULL: none */
@@ -129,22 +131,32 @@ int list_source_open_object(struct list_source **source_out, struct store *store
     return 0;
 }
 
+struct list_source *list_source_of_feed(struct list_feed feed)
+{
+    struct list_source *source = mem_new(sizeof *source);
+    source->feed = feed;
+    source->fd = -1;
+    return source;
+}
+
 void list_source_close(struct list_source *source)
 {
     if (!source) return;
+    if (source->feed.close) source->feed.close(source->feed.ctx);
     if (source->inflating) (void)inflateEnd(&source->zip);
     if (source->fd >= 0) (void)close(source->fd);
     mem_free(source->raw);
     mem_free(source);
 }
 
-bool list_source_is_compressed(const struct list_source *source)
+bool list_source_is_stream(const struct list_source *source)
 {
-    return source->compressed;
+    return source->compressed || source->feed.read;
 }
 
 void list_source_hash(struct list_source *source, struct hash *hash)
 {
+    CHECK(!source->feed.read);
     source->hash = hash;
     hash_add(hash, source->raw + source->raw_pos, source->raw_len - source->raw_pos);
 }
@@ -226,6 +238,7 @@ int list_source_read(struct list_source *source, void *dst, size_t bytes, size_t
     CHECK(bytes > 0);
     int rc = look_up(source, err);
     if (rc) return rc;
+    if (source->feed.read) return source->feed.read(source->feed.ctx, dst, bytes, got, err);
     if (source->compressed) return read_compressed(source, dst, bytes, got, err);
     rc = fill_raw(source, err);
     if (rc) return rc;
@@ -238,7 +251,7 @@ int list_source_read(struct list_source *source, void *dst, size_t bytes, size_t
 
 int list_source_seek(struct list_source *source, uint64_t offset, struct err *err)
 {
-    if (source->compressed)
+    if (list_source_is_stream(source))
         return broken(source, "is compressed and cannot be entered midway", err);
     if (offset > INT64_MAX) return broken(source, "is not that long", err);
     source->offset = (int64_t)offset;

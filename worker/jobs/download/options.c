@@ -4,6 +4,7 @@
 #include "common/base/buf.h"
 #include "common/base/str.h"
 #include "proto/schema/jobs/download.pb-c.h"
+#include "worker/jobs/download/list_input.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -177,36 +178,14 @@ static int choose_opt_out(struct download_options *options, struct arena *arena,
     return 0;
 }
 
-static bool named(const char *name, const char *extension)
-{
-    return str_has_suffix(name, extension);
-}
-
 static int choose_format(struct download_options *options, const Vlmq__Jobs__Download *spec,
-                         struct arena *arena, struct err *err)
+                         struct err *err)
 {
-    if ((int)spec->input_format < 0 || (int)spec->input_format > (int)LIST_JSONL)
+    if ((int)spec->input_format < 0 || (int)spec->input_format >= (int)LIST_FORMATS_COUNT)
         return err_set(err, ERR_INVALID, "--input-format has no format number %d",
                        (int)spec->input_format);
     options->format = (enum list_format)spec->input_format;
-    if (spec->input_format != VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO) return 0;
-    size_t len = strlen(options->input);
-    if (str_has_suffix(options->input, ".gz")) len -= 3;
-    const char *name = arena_text(arena, options->input, len);
-    if (!name) return err_set(err, ERR_LIMIT, "no memory for the spec");
-    if (named(name, ".txt"))
-        options->format = LIST_TXT;
-    else if (named(name, ".csv"))
-        options->format = LIST_CSV;
-    else if (named(name, ".tsv"))
-        options->format = LIST_TSV;
-    else if (named(name, ".jsonl") || named(name, ".ndjson"))
-        options->format = LIST_JSONL;
-    else
-        return err_set(err, ERR_INVALID,
-                       "the name of %.120s does not tell its format: use --input-format with csv, "
-                       "tsv, txt or jsonl",
-                       options->input);
+    if (options->format == LIST_AUTO) options->format = list_format_of_name(options->input);
     return 0;
 }
 
@@ -276,7 +255,7 @@ static int fill(struct download_options *options, struct arena *arena,
                 const Vlmq__Jobs__Download *spec, struct err *err)
 {
     int rc = paths(options, spec, err);
-    if (!rc) rc = choose_format(options, spec, arena, err);
+    if (!rc) rc = choose_format(options, spec, err);
     if (!rc) rc = columns(options, spec, err);
     if (!rc) rc = numbers(options, spec, err);
     if (!rc) rc = check_numbers(options, spec, err);
@@ -316,9 +295,7 @@ static void add_text(struct buf *out, const char *name, const char *value)
 
 void download_options_json(const struct download_options *options, struct buf *out)
 {
-    static const char *const formats[] = {
-        [LIST_TXT] = "txt", [LIST_CSV] = "csv", [LIST_TSV] = "tsv", [LIST_JSONL] = "jsonl"};
-    buf_printf(out, "{\"input_format\":\"%s\"", formats[options->format]);
+    buf_printf(out, "{\"input_format\":\"%s\"", list_format_name(options->format));
     add_text(out, "url_column", options->column[LIST_URL_COLUMN]);
     if (options->column[LIST_CAPTION])
         add_text(out, "caption_column", options->column[LIST_CAPTION]);

@@ -1,10 +1,11 @@
 /* plan.c - the planning task: cuts a list into shards, one task each.
  *
  * The list is read once, as a stream: on the way it is hashed as a whole, cut into shards, and each
- * shard is hashed. Only then is it known for which list the output must be claimed, and no task may
- * be added before that. So what is known of each shard waits in memory, a few bytes each, and the
- * rows of a compressed list wait in the output (plan_stage.h). After the claim the tasks are added
- * in batches.
+ * shard is hashed. (A parquet list is hashed in a second pass.) Only then is it known for which
+ * list the output must be claimed, and no task may be added before that. So what is known of each
+ * shard waits in memory, a few bytes each, and the rows of a list that is compressed, json,
+ * parquet or many files wait in the output (plan_stage.h). After the claim the tasks are added in
+ * batches.
  *
  * Nothing is written before the header, the columns and a first row have been seen. A planner that
  * is run again cuts the same shards and passes over those that were added before: the claim has
@@ -16,6 +17,7 @@
 #include "common/base/str.h"
 #include "common/store/attempt.h"
 #include "proto/schema/jobs/download.pb-c.h"
+#include "worker/jobs/download/list_input.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/plan_stage.h"
@@ -43,7 +45,8 @@ struct plan {
     struct list_columns columns;
     struct buf header;
     struct hash *file_hash, *shard_hash;
-    struct plan_stage stage; /* of a compressed list */
+    struct list_shape shape;
+    struct plan_stage stage; /* of a list that cannot be entered midway */
     struct cut *cut;
     uint32_t cuts_count, cuts_room, cuts_max;
     uint64_t start; /* of the first shard's rows */
@@ -86,12 +89,18 @@ static int look(void *ctx, struct err *err)
 
 static int open_list(struct plan *plan, struct err *err)
 {
-    const int rc = list_source_open(&plan->source, plan->options.input, err);
-    if (rc) return rc;
-    list_source_hash(plan->source, plan->file_hash);
-    list_source_watch(plan->source, look, plan);
     plan->columns = download_columns(&plan->options);
-    return list_records_new(&plan->records, plan->source, plan->options.format, 0, UINT64_MAX, err);
+    const struct list_input input = {.path = plan->options.input,
+                                     .format = plan->options.format,
+                                     .columns = plan->columns,
+                                     .hash = plan->file_hash,
+                                     .look = look,
+                                     .look_ctx = plan};
+    const int rc = list_input_open(&plan->source, &plan->shape, &input, err);
+    if (rc) return rc;
+    plan->options.format = plan->shape.format;
+    plan->columns.format = plan->shape.rows;
+    return list_records_new(&plan->records, plan->source, plan->shape.rows, 0, UINT64_MAX, err);
 }
 
 static int take_header(struct plan *plan, struct err *err)
@@ -115,7 +124,7 @@ static int check_list(struct plan *plan, struct list_record *first, struct err *
     bool found = false;
     int rc;
     *first = (struct list_record){0};
-    if (list_has_header(plan->options.format)) {
+    if (list_has_header(plan->shape.rows)) {
         rc = take_header(plan, err);
     } else {
         rc = list_records_peek(plan->records, &found, err);
@@ -123,17 +132,15 @@ static int check_list(struct plan *plan, struct list_record *first, struct err *
             rc = err_set(err, ERR_INVALID, "the list %s is empty", plan->options.input);
     }
     plan->start = list_records_offset(plan->records);
-    if (!rc && plan->options.format == LIST_JSONL)
-        rc = list_records_next(plan->records, first, &found, err);
-    if (!rc && !list_has_header(plan->options.format))
-        rc = list_columns_init(&plan->columns, first, err);
-    return rc;
+    if (rc || list_has_header(plan->shape.rows) || plan->shape.columns_known) return rc;
+    if (plan->shape.rows == LIST_JSONL) rc = list_records_next(plan->records, first, &found, err);
+    return rc ? rc : list_columns_init(&plan->columns, first, err);
 }
 
 static int open_output(struct plan *plan, struct err *err)
 {
     const int rc = store_open(&plan->store, plan->options.output, true, err);
-    if (rc || !list_source_is_compressed(plan->source)) return rc;
+    if (rc || !list_source_is_stream(plan->source)) return rc;
     return plan_stage_init(&plan->stage, plan->env, plan->store, err);
 }
 
@@ -252,6 +259,7 @@ static int add_task(struct plan *plan, uint32_t number, struct err *err)
     shard.bytes = cut->end - shard.offset;
     shard.hash = cut->hash;
     shard.sliced = sliced;
+    shard.jsonl = sliced && plan->shape.rows == LIST_JSONL;
     const int rc = sliced ? plan_stage_publish(&plan->stage, number, err) : 0;
     if (rc) return rc;
     const size_t bytes = vlmq__jobs__download_shard__get_packed_size(&shard);

@@ -1,4 +1,5 @@
-/* plan_stage.h - the rows of a compressed list, kept aside until the output is claimed.
+/* plan_stage.h - the rows of a list that cannot be entered midway, kept aside until the output is
+ * claimed.
  *
  * While the list is read, the output may still turn out to be another job's, whose tasks read their
  * slices from it. So a planning writes its slices into a folder of its own attempt,
