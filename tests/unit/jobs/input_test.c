@@ -90,6 +90,7 @@ static void add_slice(struct buf *out, const struct download_options *options,
         if (!found) break;
         for (uint32_t i = 0; i < options->columns_count; i++) {
             const char *text = list_row_field(&row, i);
+            if (i == LIST_HASH || i == LIST_BOXES) continue; /* no list here has them */
             buf_printf(out, "%s%s", i ? "|" : "", text ? text : "-");
         }
         buf_text(out, row.problem ? "!\n" : "\n");

@@ -194,9 +194,10 @@ static int choose_columns(struct rows *rows, const struct list_columns *columns,
         if (at == parquet_columns(rows->parquet)) return no_column(rows, columns->wanted[i], err);
         const struct parquet_column *column = parquet_column(rows->parquet, at);
         if (i < LIST_FIRST_EXTRA && !column->fault && column->type != PARQUET_TEXT)
-            return err_set(err, ERR_INVALID,
-                           "the column \"%.60s\" has no texts, as URLs and captions must be",
-                           column->name);
+            return err_set(
+                err, ERR_INVALID,
+                "the column \"%.60s\" has no texts, as URLs, captions, hashes and boxes must be",
+                column->name);
         rows->name[rows->count] = columns->wanted[i];
         chosen[rows->count++] = at;
     }
