@@ -30,6 +30,9 @@ size_t str_utf8_valid(const char *data, size_t bytes);
 void str_utf8_clean(struct buf *out, const char *data, size_t bytes);
 /* Appends a JSON string with its quotes (RFC 8259); invalid UTF-8 becomes U+FFFD. */
 void str_json(struct buf *out, const char *data, size_t bytes);
+/* Appends a finite real number as JSON: the shortest digits that read back as the same double, or
+ * float, and always with a point or an exponent. */
+void str_json_real(struct buf *out, double number, bool is_float);
 /* Appends text with & < > " ' escaped for HTML. */
 void str_html(struct buf *out, const char *text);
 void str_hex(char *dst, const uint8_t *src, size_t src_bytes);   /* 2n characters and a zero */

@@ -1,6 +1,8 @@
 /* str_utf8.c - Unicode and escaping: what makes foreign bytes safe to store, log and show. */
 #include "common/base/str.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Length of the well-formed sequence at the front of data, or 0 (RFC 3629, section 4). */
@@ -98,6 +100,17 @@ void str_json(struct buf *out, const char *data, size_t bytes)
         at += length ? length : 1;
     }
     buf_byte(out, '"');
+}
+
+void str_json_real(struct buf *out, double number, bool is_float)
+{
+    char text[40];
+    for (int digits = is_float ? 6 : 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, number);
+        if (is_float ? strtof(text, NULL) == (float)number : strtod(text, NULL) == number) break;
+    }
+    buf_text(out, text);
+    if (!strpbrk(text, ".e")) buf_text(out, ".0");
 }
 
 void str_html(struct buf *out, const char *text)

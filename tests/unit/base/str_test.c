@@ -171,6 +171,32 @@ TEST(str, json_escapes_what_it_must)
     buf_deinit(&out);
 }
 
+TEST(str, json_of_a_real_number_is_its_shortest_form)
+{
+    UNUSED_STATE;
+    static const struct {
+        double number;
+        const char *text;
+    } cases[] = {{0.3, "0.3"},
+                 {-1, "-1.0"},
+                 {0, "0.0"},
+                 {1e300, "1e+300"},
+                 {0.1 + 0.2, "0.30000000000000004"},
+                 {1.0 / 3, "0.3333333333333333"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf out;
+        buf_init(&out, 0);
+        str_json_real(&out, cases[i].number, false);
+        EXPECT_TEXT(buf_str(&out), cases[i].text);
+        buf_deinit(&out);
+    }
+    struct buf out;
+    buf_init(&out, 0);
+    str_json_real(&out, (double)0.3F, true);
+    EXPECT_TEXT(buf_str(&out), "0.3");
+    buf_deinit(&out);
+}
+
 TEST(str, json_of_any_bytes_is_parsed_back_to_their_clean_form)
 {
     UNUSED_STATE;
@@ -278,6 +304,7 @@ int main(void)
         RUN(str, utf8_valid_stops_at_the_first_bad_sequence),
         RUN(str, utf8_clean_replaces_each_bad_byte),
         RUN(str, json_escapes_what_it_must),
+        RUN(str, json_of_a_real_number_is_its_shortest_form),
         RUN(str, json_of_any_bytes_is_parsed_back_to_their_clean_form),
         RUN(str, html_escapes_markup),
         RUN(str, hex_goes_there_and_back),

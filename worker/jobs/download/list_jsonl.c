@@ -61,9 +61,14 @@ static bool set_value(struct list_row *row, uint32_t index, const json_t *value)
     const bool is_text = index < LIST_FIRST_EXTRA && json_is_string(value);
     if (is_text) list_row_set(row, index, json_string_value(value), json_string_length(value));
     if (is_text || (index < LIST_FIRST_EXTRA && index != LIST_BOXES)) return true;
+    row->field[index] = (uint32_t)row->text.len + 1;
+    if (json_is_real(value)) { /* jansson would print 0.3 with all its 17 digits */
+        str_json_real(&row->text, json_real_value(value), false);
+        buf_byte(&row->text, 0);
+        return true;
+    }
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!text) return false;
-    row->field[index] = (uint32_t)row->text.len + 1;
     buf_add(&row->text, text, strlen(text) + 1);
     free(text);
     return true;

@@ -34,18 +34,6 @@ struct rows {
     void *look_ctx;
 };
 
-/* The shortest digits that read back as the same number; a real number keeps looking like one. */
-static void add_number(struct buf *out, double number, bool is_float)
-{
-    char text[40];
-    for (int digits = is_float ? 6 : 15; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, number);
-        if (is_float ? strtof(text, NULL) == (float)number : strtod(text, NULL) == number) break;
-    }
-    buf_text(out, text);
-    if (!strpbrk(text, ".e")) buf_text(out, ".0");
-}
-
 static bool in_json(const struct parquet_value *value)
 {
     if (value->type == PARQUET_FLOAT || value->type == PARQUET_DOUBLE)
@@ -71,7 +59,7 @@ static void add_value(struct buf *out, const struct parquet_value *value)
         break;
     case PARQUET_FLOAT:
     case PARQUET_DOUBLE:
-        add_number(out, value->number, value->type == PARQUET_FLOAT);
+        str_json_real(out, value->number, value->type == PARQUET_FLOAT);
         break;
     case PARQUET_TEXT:
         str_json(out, value->text.data, value->text.bytes);
