@@ -24,7 +24,8 @@ from PIL import Image
 from fleet import ROOT
 
 PICTURES = 5
-TIMES = ("duration", "start_time", "end_time")  # of a shard's statistics
+# What differs from run to run in a shard's statistics.
+TIMES = ("duration", "start_time", "end_time", "fetch_tries", "fetch_ms")
 
 
 class Site:
@@ -199,9 +200,8 @@ def manifest_of(output):
 
 def bytes_of(output):
     output = pathlib.Path(output)
-    return {
-        p.name: p.read_bytes() for end in ("tar", "rows.jsonl") for p in output.glob(f"*.{end}")
-    }
+    ends = ("tar", "idx", "rows.jsonl")
+    return {p.name: p.read_bytes() for end in ends for p in output.glob(f"*.{end}")}
 
 
 def check_same(output, calm):
