@@ -9,7 +9,8 @@ with the alert "unrecognized-name". What there is to ask for:
   /files/NAME            a file of FOLDER; ?delay_ms=N waits before the answer, ?paced=1 as many
                          ms as FOLDER/pace says at that moment; ?type=T is its type
   /jitter/NAME           the same after a random time up to 40 ms
-  /status/CODE           an answer with that code; ?retry_after=S adds the header
+  /status/CODE           an answer with that code; ?retry_after=S adds the header, ?times=N
+                         makes the body longer
   /flaky/N/KEY/NAME      503 (?code=C: C) for the first N requests with KEY, then the file
   /redirect/N            N hops, then /big/16; ?to=URL instead of /big/16
   /big/BYTES             that many bytes; ?chunked=1 without a length
@@ -115,7 +116,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "retry_after" in self.query:
             self.answer(int(code), b"status", Retry_After=self.query["retry_after"])
         else:
-            self.answer(int(code), b"status")
+            self.answer(int(code), b"status" * int(self.query.get("times", 1)))
 
     def on_flaky(self, times, key, *parts):
         with lock:

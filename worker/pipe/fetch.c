@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#define BODY_KEPT_MAX  ((size_t)64 * 1024)
 #define BACKOFF_MS_MAX 10000
 #define HTTP_BUSY      429
 /* As many as RFC 9309 2.3.1.2 asks for. */
@@ -30,6 +31,7 @@ struct fetch {
     struct rng rng;
     struct fetch_try *slot;
     uint32_t running;
+    bool held;
     struct fetch_item *waiting, *done_first, *done_last;
 };
 
@@ -64,6 +66,17 @@ static void curl_start(void)
 
 /* ---- the ways of an item ---- */
 
+/* What a failed try has left must not keep its memory while its row waits. */
+static void drop_body(struct fetch_item *item)
+{
+    const size_t max = item->body.max;
+    if (item->body.cap > BODY_KEPT_MAX) {
+        buf_deinit(&item->body);
+        buf_init(&item->body, max);
+    }
+    buf_clear(&item->body);
+}
+
 static void finish(struct fetch *fetch, struct fetch_item *item, enum fetch_status status)
 {
     if (item->for_rules) {
@@ -77,7 +90,7 @@ static void finish(struct fetch *fetch, struct fetch_item *item, enum fetch_stat
                          (item->deadline_at_ms - fetch->common.options.total_ms);
     if (item->final_url && item->redirects) buf_text(item->final_url, item->at.whole);
     fetch_try_forget(item);
-    if (status != FETCH_OK) buf_clear(&item->body);
+    if (status != FETCH_OK) drop_body(item);
     if (fetch->done_last)
         fetch->done_last->next = item;
     else
@@ -188,7 +201,7 @@ static int64_t start_due(struct fetch *fetch, int64_t wait_ms)
     for (;;) {
         struct fetch_item *item = NULL;
         enum fetch_status status = FETCH_OK;
-        const bool can_start = fetch->running < fetch->common.options.transfers;
+        const bool can_start = !fetch->held && fetch->running < fetch->common.options.transfers;
         const enum fetch_turn turn =
             fetch_hosts_next(fetch->hosts, &item, &status, can_start, now_ms, &wait_ms);
         if (turn == FETCH_TURN_NONE) return wait_ms;
@@ -247,7 +260,11 @@ static void slot_ended(struct fetch *fetch, struct fetch_try *slot, CURLcode rc)
     (void)curl_multi_remove_handle(fetch->multi, slot->easy);
     fetch->running--;
     const int64_t delay_ms = result.redirected ? -1 : retry_delay(fetch, item, &result, now_ms);
-    if (result.status == FETCH_DNS_FAILED && delay_ms < 0) fetch_host_nameless(item->host, now_ms);
+    /* A redirect may leave too little time for a look-up that would have found the name. */
+    const bool no_name =
+        result.status == FETCH_DNS_FAILED && ((int)rc == CURLE_COULDNT_RESOLVE_HOST ||
+                                              slot->limit_ms >= fetch->common.options.connect_ms);
+    if (no_name && delay_ms < 0) fetch_host_nameless(item->host, now_ms);
     fetch_host_ended(fetch->hosts, item->host, item, result.contact, now_ms);
     item->host = NULL;
     if (result.status == FETCH_PROTOCOL_ERROR && result.reused) {
@@ -259,6 +276,7 @@ static void slot_ended(struct fetch *fetch, struct fetch_try *slot, CURLcode rc)
     } else if (delay_ms < 0) {
         finish(fetch, item, result.status);
     } else {
+        drop_body(item);
         item->status = result.status;
         item->due_at_ms = now_ms + delay_ms;
         item->next = fetch->waiting;
@@ -342,7 +360,17 @@ static void collect(struct fetch *fetch)
 
 uint32_t fetch_room(const struct fetch *fetch)
 {
-    return fetch->common.options.transfers - fetch->running;
+    return fetch->held ? 0 : fetch->common.options.transfers - fetch->running;
+}
+
+void fetch_hold(struct fetch *fetch, bool hold)
+{
+    fetch->held = hold;
+}
+
+bool fetch_has_ended(const struct fetch *fetch)
+{
+    return fetch->done_first != NULL;
 }
 
 void fetch_start(struct fetch *fetch, struct fetch_item *item)

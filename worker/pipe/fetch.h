@@ -122,6 +122,10 @@ CHECKED int fetch_new(struct fetch **fetch, const struct fetch_options *options,
 void fetch_free(struct fetch *fetch);
 /* How many items can run besides those that do. More may be started: they wait. */
 uint32_t fetch_room(const struct fetch *fetch);
+/* While it holds, no transfer begins, also of items that were started before. */
+void fetch_hold(struct fetch *fetch, bool hold);
+/* Whether fetch_take has one. */
+bool fetch_has_ended(const struct fetch *fetch);
 /* An item that cannot be started at all is finished at once, with its status. */
 void fetch_start(struct fetch *fetch, struct fetch_item *item);
 /* Moves the transfers on; waits up to wait_ms for something to do if nothing is finished yet. */

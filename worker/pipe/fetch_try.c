@@ -314,7 +314,8 @@ static enum fetch_status failed(const struct fetch_try *try, CURLcode rc, int64_
 
 static enum fetch_status judge(const struct fetch_try *try, CURLcode rc, long code, int64_t now_ms)
 {
-    if (code >= 400) return FETCH_HTTP_STATUS;
+    /* Its body, and how that ends, does not matter. */
+    if (code >= 300 && !try->too_many_headers) return FETCH_HTTP_STATUS;
     if (rc) return failed(try, rc, now_ms);
     if (code == 204 || code == 205) return FETCH_EMPTY_BODY;
     /* 206 is a part that nobody asked for; what stands below 200 or at 3xx has no image. */
@@ -339,6 +340,10 @@ static enum fetch_contact contact(const struct fetch_try *try, enum fetch_status
 {
     if (code == HTTP_TOO_MANY || code == HTTP_UNAVAILABLE) return FETCH_CONTACT_BUSY;
     if (code) return FETCH_CONTACT_MADE;
+    /* A hop that began too late says nothing about its host. */
+    if (!try->sent && try->limit_ms < try->common->options.connect_ms &&
+        status == FETCH_CONNECT_TIMEOUT)
+        return FETCH_CONTACT_NONE;
     switch ((int)status) {
     case FETCH_CONNECT_FAILED:
     case FETCH_CONNECT_TIMEOUT:

@@ -47,6 +47,8 @@ TEST(fetch, names_each_way_to_fail)
         {"/status/304", FETCH_HTTP_STATUS},
         {"/status/206", FETCH_HTTP_STATUS},
         {"/status/300", FETCH_HTTP_STATUS},
+        {"/status/300?times=20000", FETCH_HTTP_STATUS},  /* more than is read for nothing */
+        {"/status/300?times=400000", FETCH_HTTP_STATUS}, /* more than a body may have */
         {"/empty", FETCH_EMPTY_BODY},
         {"/status/204", FETCH_EMPTY_BODY},
         {"/drop", FETCH_CONNECTION_LOST},
@@ -66,6 +68,39 @@ TEST(fetch, names_each_way_to_fail)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         expect_status(&opts, cases[i].path, cases[i].status);
+}
+
+TEST(fetch, begins_nothing_while_it_holds)
+{
+    UNUSED_STATE;
+    struct fetch *fetch = NULL;
+    struct err err;
+    const struct fetch_options opts = options();
+    char url[2][128];
+    struct fetch_item item[2];
+    EXPECT_OK(fetch_new(&fetch, &opts, &err), &err);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(url[i], sizeof url[i], "http://127.0.0.1:%d/status/404?held=%d", web.port,
+                       i);
+        item[i] = (struct fetch_item){.url = url[i]};
+        buf_init(&item[i].body, 0);
+    }
+    fetch_hold(fetch, true);
+    EXPECT_EQ(fetch_room(fetch), 0);
+    for (int i = 0; i < 2; i++) fetch_start(fetch, &item[i]);
+    for (int i = 0; i < 20; i++) fetch_turn(fetch, 10);
+    EXPECT(!fetch_has_ended(fetch));
+    EXPECT_EQ(item[0].tries + item[1].tries, 0);
+    fetch_hold(fetch, false);
+    for (int done = 0; done < 2;) {
+        fetch_turn(fetch, 1000);
+        while (fetch_take(fetch)) done++;
+    }
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQ(item[i].status, FETCH_HTTP_STATUS);
+        buf_deinit(&item[i].body);
+    }
+    fetch_free(fetch);
 }
 
 TEST(fetch, refuses_what_is_no_http_url)
@@ -464,6 +499,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(fetch, gives_the_body_code_and_type),
         RUN(fetch, names_each_way_to_fail),
+        RUN(fetch, begins_nothing_while_it_holds),
         RUN(fetch, refuses_what_is_no_http_url),
         RUN(fetch, does_not_read_a_url_as_relative_to_the_one_before),
         RUN(fetch, bounds_the_body_while_it_reads),

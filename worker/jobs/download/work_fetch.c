@@ -103,7 +103,7 @@ static int start_rows(struct work *work, bool *more)
 {
     int rc = 0;
     while (*more && !rc && !atomic_load(&work->abort) && fetch_room(work->fetch) > 0 &&
-           atomic_load(&work->bodies_waiting) < BODIES_WAITING_MAX) {
+           !fetch_has_ended(work->fetch)) { /* such as a data: URL: its body is not counted yet */
         struct work_item *item = chan_try_recv(work->pool);
         if (!item) return 0;
         if (start_row(work, item, &rc)) continue;
@@ -179,6 +179,7 @@ void work_fetch(void *arg)
     int rc = 0;
     log_scope_join(work->env->scope);
     while (!rc && !atomic_load(&work->abort)) {
+        fetch_hold(work->fetch, atomic_load(&work->bodies_waiting) >= BODIES_WAITING_MAX);
         rc = start_rows(work, &more);
         if (rc || (!more && work->fetching == 0 && work->waiting == 0)) break;
         if (!more) check_tail(work);

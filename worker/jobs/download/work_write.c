@@ -98,13 +98,18 @@ static int take_item(struct work *work, struct work_item *item, struct err *err)
     return reorder_put(work->reorder, item->index, parts, sizeof parts / sizeof parts[0], err);
 }
 
+static void shrink(struct buf *buf)
+{
+    const size_t max = buf->max;
+    if (buf->cap <= BUFFER_KEPT_MAX) return;
+    buf_deinit(buf);
+    buf_init(buf, max);
+}
+
 static void give_back(struct work *work, struct work_item *item)
 {
-    const size_t max = item->samples.max;
-    if (item->samples.cap > BUFFER_KEPT_MAX) {
-        buf_deinit(&item->samples);
-        buf_init(&item->samples, max);
-    }
+    shrink(&item->samples);
+    shrink(&item->line);
     CHECK(chan_send(work->pool, item));
     fetch_wake(work->fetch);
 }
