@@ -616,6 +616,7 @@ TEST(options, about_pictures_are_refused_by_name)
     WRONG((spec.quality = 101, spec.encode_format = 1, spec.lossless = true), "the effort");
     WRONG(spec.lossless = true, "--lossless");
     WRONG((spec.lossless = true, spec.encode_format = 2), "--lossless");
+    WRONG(spec.max_image_area = UINT64_MAX, "--max-image-area must be at most");
     WRONG(spec.max_aspect_ratio = 0.5, "--max-aspect-ratio");
     WRONG(spec.max_aspect_ratio = -1, "--max-aspect-ratio");
     WRONG(spec.max_aspect_ratio = (double)NAN, "--max-aspect-ratio");

@@ -110,6 +110,8 @@ int picture_options_init(struct picture_options *options, const Vlmq__Jobs__Down
     if (!rc) rc = choose_filter(options, spec, err);
     if (!rc) rc = choose_encode(&options->encode, spec, err);
     if (rc) return rc;
+    if (spec->max_image_area > INT64_MAX) /* more than readers of JSON take */
+        return err_set(err, ERR_INVALID, "--max-image-area must be at most %" PRId64, INT64_MAX);
     const double aspect = spec->max_aspect_ratio;
     if (aspect != 0 && !(isfinite(aspect) && aspect >= 1))
         return err_set(err, ERR_INVALID, "--max-aspect-ratio must be at least 1, not %g", aspect);
