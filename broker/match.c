@@ -38,7 +38,10 @@ void match_park(struct broker *b, struct request *r)
     const struct reply *reply = &peer->reply;
     r->open = false;
     if (reply->request_id == id && b->turn.now_ms - reply->at_ms < LEASE_TTL_MS) {
-        broker_post(b, &peer->id, reply->data, reply->bytes);
+        /* A copy: making room for it may find the answer before unsent, and drop the reply. */
+        buf_clear(&b->out);
+        buf_add(&b->out, reply->data, reply->bytes);
+        broker_post(b, &peer->id, b->out.data, b->out.len);
         return;
     }
     if (peer->take.waiting && peer->take.request_id == id) return; /* sent again; still parked */
