@@ -451,6 +451,62 @@ TEST(fleet, a_job_that_is_revived_while_it_leaves_the_index_comes_back)
     link_close(link);
 }
 
+/* Turns broker 1, which has no thread, until it answers. */
+static struct envelope turned(struct sock *sock)
+{
+    struct envelope answer;
+    const int64_t end = clock_real.mono_ms(&clock_real) + CALL_MS;
+    do {
+        EXPECT(clock_real.mono_ms(&clock_real) < end);
+        (void)broker_turn(fleet.broker[1].broker);
+    } while (!raw_wait(sock, &answer, 5));
+    return answer;
+}
+
+/* Each commit waits for the disk. What a broker does by itself may follow in a second one, so not
+ * every one of the jobs shows it. */
+TEST(fleet, a_new_jobs_first_task_is_taken_in_the_commit_of_its_submit)
+{
+    UNUSED_STATE;
+    uint32_t in_one = 0;
+    fleet_open(1, NULL);
+    struct sock *sock = raw_open(1), *client = raw_open(1);
+    const struct broker *broker = fleet.broker[1].broker;
+    Vlmq__WorkerInfo info;
+    Vlmq__Hello hello;
+    Vlmq__Take take;
+    Vlmq__Ping ping;
+    worker_info(&info, worker);
+    vlmq__hello__init(&hello);
+    vlmq__ping__init(&ping);
+    hello.worker = &info;
+    raw_send(sock, VLMQ__TYPE__HELLO, 1, 0, &hello);
+    EXPECT_EQ(turned(sock).type, VLMQ__TYPE__HELLO_ANSWER);
+    for (uint32_t i = 0; i < 10; i++) {
+        Vlmq__Job job;
+        Vlmq__Submit submit;
+        take_body(&take, worker, 1);
+        raw_send(sock, VLMQ__TYPE__TAKE, 100 + i, POLL_TTL_MS, &take);
+        raw_send(sock, VLMQ__TYPE__PING, 200 + i, 0, &ping);
+        EXPECT_EQ(turned(sock).type, VLMQ__TYPE__PING_ANSWER); /* so the take is parked */
+        fleet_job(&job, &(struct submit){.id = arena_printf(&fleet.arena, "new-%u", i)});
+        vlmq__submit__init(&submit);
+        submit.job = &job;
+        raw_send(client, VLMQ__TYPE__SUBMIT, 300 + i, 0, &submit);
+        const int64_t end = clock_real.mono_ms(&clock_real) + CALL_MS;
+        while (broker->metrics.tasks_taken == i && clock_real.mono_ms(&clock_real) < end)
+            (void)broker_turn(fleet.broker[1].broker);
+        in_one += broker->turn.commits == 1;
+        const struct envelope answer = turned(sock);
+        EXPECT_EQ(answer.type, VLMQ__TYPE__TAKE_ANSWER);
+        EXPECT_TEXT(((const Vlmq__TakeAnswer *)(const void *)answer.body)->grants[0]->job, job.id);
+        EXPECT_EQ(turned(client).type, VLMQ__TYPE__SUBMIT_ANSWER);
+    }
+    EXPECT(in_one > 0);
+    sock_close(client);
+    sock_close(sock);
+}
+
 #define FLEET(claim) cmocka_unit_test_setup_teardown(fleet__##claim, fleet_setup, fleet_teardown)
 
 int main(void)
@@ -459,6 +515,7 @@ int main(void)
         FLEET(a_job_submitted_to_one_broker_is_taken_from_another),
         FLEET(a_refused_submit_gives_nobody_tasks_of_the_other_job),
         FLEET(a_take_leases_no_more_than_its_answer_holds),
+        FLEET(a_new_jobs_first_task_is_taken_in_the_commit_of_its_submit),
         FLEET(a_cancel_at_one_broker_is_heard_by_a_worker_at_another),
         FLEET(tasks_added_at_one_broker_are_found_by_a_take_at_another),
         FLEET(a_restarted_broker_knows_everything_again),
