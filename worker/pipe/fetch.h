@@ -89,7 +89,8 @@ struct fetch_options {
     bool allow_private;
     const char *opt_out; /* X-Robots-Tag directives to keep to, by commas; NULL: none; copied */
     const char *agent;   /* User-Agent; copied */
-    const char *ca_file; /* certificates to trust instead of the system's; NULL; copied */
+    /* Certificates to trust, copied; NULL: those of SSL_CERT_FILE, else the system's. */
+    const char *ca_file;
 };
 
 struct fetch_item {

@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -380,15 +381,23 @@ static char *copy_or_null(const char *text)
     return text ? copy_text(text, strlen(text)) : NULL;
 }
 
+/* What OpenSSL's own tools, and most others, take instead of the system's certificates. */
+static const char *environment_ca_file(void)
+{
+    const char *path = getenv("SSL_CERT_FILE");
+    return path && *path ? path : NULL;
+}
+
 int fetch_common_init(struct fetch_common *common, const struct fetch_options *options,
                       struct err *err)
 {
+    const char *ca_file = options->ca_file ? options->ca_file : environment_ca_file();
     *common = (struct fetch_common){.options = *options};
     common->agent = copy_or_null(options->agent ? options->agent : "vlmq/" VLMQ_VERSION);
-    common->ca_file = copy_or_null(options->ca_file);
+    common->ca_file = copy_or_null(ca_file);
     common->opt_out = copy_or_null(options->opt_out);
     common->headers = curl_slist_append(NULL, "Accept: image/jpeg,image/png,image/webp,*/*;q=0.5");
-    if (!common->agent || !common->headers || (options->ca_file && !common->ca_file) ||
+    if (!common->agent || !common->headers || (ca_file && !common->ca_file) ||
         (options->opt_out && !common->opt_out))
         return err_set(err, ERR_LIMIT, "no memory for transfers");
     struct fetch_try try = {.common = common, .easy = curl_easy_init()};

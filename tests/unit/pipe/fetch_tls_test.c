@@ -25,7 +25,7 @@ static enum fetch_status by_certificate(const char *name, const char *host, cons
     struct fetch_item item;
     struct web_server server;
     char path[600], url[128];
-    opts.ca_file = ca_file;
+    opts.ca_file = *ca_file ? ca_file : NULL;
     opts.retries = 2;
     (void)snprintf(path, sizeof path, "%s/%s.pem", folder, name);
     EXPECT_EQ(setenv("WEB_SERVER_TLS", mode, 1), 0);
@@ -45,6 +45,19 @@ TEST(tls, takes_a_certificate_that_holds)
     EXPECT_EQ(by_certificate("good", "127.0.0.1", ""), FETCH_OK);
     EXPECT_EQ(by_certificate("good", "localhost", ""), FETCH_OK);
     EXPECT_EQ(by_certificate("whole", "127.0.0.1", ""), FETCH_OK);
+}
+
+TEST(tls, trusts_what_the_environment_names)
+{
+    UNUSED_STATE;
+    char known[sizeof ca_file];
+    memcpy(known, ca_file, sizeof known);
+    ca_file[0] = 0;
+    EXPECT_EQ(by_certificate("good", "127.0.0.1", ""), FETCH_TLS_FAILED);
+    EXPECT_EQ(setenv("SSL_CERT_FILE", known, 1), 0);
+    EXPECT_EQ(by_certificate("good", "127.0.0.1", ""), FETCH_OK);
+    EXPECT_EQ(unsetenv("SSL_CERT_FILE"), 0);
+    memcpy(ca_file, known, sizeof known);
 }
 
 TEST(tls, refuses_one_that_does_not)
@@ -89,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(tls, takes_a_certificate_that_holds),
+        RUN(tls, trusts_what_the_environment_names),
         RUN(tls, refuses_one_that_does_not),
         RUN(tls, refuses_old_protocols_and_takes_no_for_an_answer),
         RUN(tls, does_not_wait_for_a_handshake_for_ever),
