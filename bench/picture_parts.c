@@ -17,13 +17,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 /* jpeglib.h needs stdio.h before it. */
 #include <jpeglib.h>
 
-#define FILE_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define FILE_BYTES_MAX   ((size_t)64 * 1024 * 1024)
+#define BLOCK_KEPT_BYTES (16 * 1024 * 1024) /* as vlmq-worker */
 
 struct options {
     const char *folder, *mode;
@@ -141,6 +143,8 @@ int main(int argc, char **argv)
 {
     struct options o = {.mode = "border", .side = 256};
     struct err err = {0};
+    (void)mallopt(M_MMAP_THRESHOLD, BLOCK_KEPT_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, BLOCK_KEPT_BYTES);
     const struct conf_option table[] = {
         {"folder", 0, CONF_TEXT, &o.folder, 0, 0, "DIR", "JPEG files."},
         {"mode", 0, CONF_TEXT, &o.mode, 0, 0, "NAME", "As --resize-mode of a download."},

@@ -18,7 +18,7 @@ def clouds(draw, height, width):
     spectrum = numpy.fft.rfft2(draw.standard_normal((height, width)))
     down = numpy.fft.fftfreq(height)[:, None]
     across = numpy.fft.rfftfreq(width)[None, :]
-    spectrum /= numpy.maximum(numpy.hypot(down, across), 1 / max(height, width)) ** 1.1
+    spectrum /= numpy.maximum(numpy.hypot(down, across), 1 / max(height, width)) ** 1.25
     field = numpy.fft.irfft2(spectrum, s=(height, width))
     return (field - field.mean()) / field.std()
 
@@ -39,7 +39,7 @@ def picture(seed, shortest, longest):
         ink = tuple(pick.randint(-70, 70) % 256 for _ in range(3))
         (pen.ellipse if pick.random() < 0.5 else pen.rectangle)(box, fill=ink)
     offset = numpy.asarray(shapes).astype(numpy.int8)
-    noise = draw.normal(0, pick.uniform(1.5, 5), (height, width, 3))
+    noise = draw.normal(0, pick.uniform(0.5, 3), (height, width, 3))
     pixels = numpy.stack(planes, axis=2) + 0.5 * offset + noise
     image = Image.fromarray(numpy.clip(pixels, 0, 255).astype(numpy.uint8))
     options = {

@@ -181,7 +181,7 @@ static void run(struct job *job, const uint8_t *data, size_t bytes)
     const uint32_t by = job->info->reduced;
     CHECK(cinfo->output_width == (cinfo->image_width + by - 1) / by);
     CHECK(cinfo->output_height == (cinfo->image_height + by - 1) / by);
-    if (!image_init(&job->image, cinfo->output_width, cinfo->output_height, 3))
+    if (!image_init_bare(&job->image, cinfo->output_width, cinfo->output_height, 3))
         give_up(job, DECODE_NO_MEMORY);
     if (cinfo->out_color_space == JCS_CMYK)
         job->row = cinfo->mem->alloc_large((j_common_ptr)cinfo, JPOOL_IMAGE,

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-bool image_init(struct image *image, uint32_t width, uint32_t height, uint32_t channels)
+bool image_init_bare(struct image *image, uint32_t width, uint32_t height, uint32_t channels)
 {
     CHECK(channels >= 1 && channels <= IMAGE_CHANNELS_MAX);
     *image = (struct image){0};
@@ -15,9 +15,16 @@ bool image_init(struct image *image, uint32_t width, uint32_t height, uint32_t c
     if (__builtin_mul_overflow((size_t)width, (size_t)channels, &stride) ||
         __builtin_mul_overflow(stride, (size_t)height, &bytes))
         return false;
-    uint8_t *pixels = mem_try(bytes);
+    uint8_t *pixels = mem_resize(NULL, bytes);
     if (!pixels) return false;
     *image = (struct image){width, height, channels, stride, pixels};
+    return true;
+}
+
+bool image_init(struct image *image, uint32_t width, uint32_t height, uint32_t channels)
+{
+    if (!image_init_bare(image, width, height, channels)) return false;
+    image_fill(image, 0);
     return true;
 }
 

@@ -21,6 +21,8 @@ struct image {
 /* A zeroed (black) picture with rows close together. False: out of memory, too large for the
  * types, or a zero size; *image is then zeroed. */
 bool image_init(struct image *image, uint32_t width, uint32_t height, uint32_t channels);
+/* The same with pixels that mean nothing yet: for who writes each of them. */
+bool image_init_bare(struct image *image, uint32_t width, uint32_t height, uint32_t channels);
 void image_deinit(struct image *image);
 void image_move(struct image *dst, struct image *src); /* frees dst's, empties src */
 uint8_t *image_row(const struct image *image, uint32_t y);

@@ -2,14 +2,16 @@
  *
  * Weights are computed in double as Pillow does (src/libImaging/Resample.c of Pillow 13; the order
  * of operations is part of the contract) and then fixed to 22 fractional bits. From there on
- * everything is exact integer arithmetic, so it may be done in any order. Both passes keep many
- * sums at a time that share one weight, in loops of constant length that compilers turn
- * into vector code: the vertical pass takes a strip of neighbouring bytes, the horizontal pass
- * takes one column of LANES rows, which it turns to lie side by side first. */
+ * everything is exact integer arithmetic, so it may be done in any order: resize_avx2.c has both
+ * passes once more, by hand, for processors with AVX2. Here both keep many sums at a time
+ * that share one weight, in loops of constant length that compilers turn into vector code: the
+ * vertical pass takes a strip of neighbouring bytes, the horizontal pass takes one column of LANES
+ * rows, which it turns to lie side by side first. */
 #include "worker/pipe/resize.h"
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "worker/pipe/resize_avx2.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,27 +21,14 @@
 #endif
 
 #define PI            3.14159265358979323846
-#define FRACTION_BITS 22 /* 32 less 8 for the sample and 2 for weights outside 0..1 */
+#define FRACTION_BITS RESIZE_FRACTION_BITS
 #define LANES         16 /* rows that go through the horizontal pass side by side */
 #define STRIP         64 /* bytes that go through the vertical pass side by side */
 
-#if defined(__x86_64__)
-#define HAVE_AVX2_BUILD 1
-#define TARGET_AVX2     __attribute__((target("avx2")))
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
 _Static_assert(LANES % 8 == 0, "rows are turned eight by eight");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "turn_8x8 counts bytes from the low end");
-
-/* The taps of every output sample along one axis. */
-struct taps {
-    uint32_t *first, *count; /* of input samples, for each output sample */
-    int32_t *weight;         /* row i: output sample i, width taps */
-    size_t width;            /* room for the largest count */
-    uint32_t outputs;
-    void *memory;
-};
 
 /* Keys' cubic with a = -0.5. */
 static double bicubic(double x)
@@ -294,36 +283,17 @@ INLINE void vertical_row(const struct pass *pass, uint32_t y)
     }
 }
 
-static void horizontal_plain(const struct pass *pass)
+static bool resize_width_turned(struct image *dst, const struct image *src, uint32_t src_y,
+                                const struct taps *taps)
 {
-    for (uint32_t y = 0; y < pass->dst->height; y += LANES) horizontal_block(pass, y);
-}
-
-static void vertical_plain(const struct pass *pass)
-{
-    for (uint32_t y = 0; y < pass->dst->height; y++) vertical_row(pass, y);
-}
-
-#ifdef HAVE_AVX2_BUILD
-/* The same source, compiled once more: the results cannot differ. */
-TARGET_AVX2 static void horizontal_avx2(const struct pass *pass)
-{
-    for (uint32_t y = 0; y < pass->dst->height; y += LANES) horizontal_block(pass, y);
-}
-
-TARGET_AVX2 static void vertical_avx2(const struct pass *pass)
-{
-    for (uint32_t y = 0; y < pass->dst->height; y++) vertical_row(pass, y);
-}
-#endif
-
-static bool has_avx2(void)
-{
-#ifdef HAVE_AVX2_BUILD
-    return __builtin_cpu_supports("avx2");
-#else
-    return false;
-#endif
+    const size_t src_columns = (size_t)src->channels * src->width;
+    const size_t dst_columns = (size_t)src->channels * taps->outputs;
+    uint8_t *block = mem_try((src_columns + dst_columns) * LANES);
+    if (!block) return false;
+    struct pass pass = {dst, src, taps, src_y, block, block + src_columns * LANES};
+    for (uint32_t y = 0; y < dst->height; y += LANES) horizontal_block(&pass, y);
+    mem_free(block);
+    return true;
 }
 
 /* Makes *dst from rows src_y to src_y + rows of src, width changed. */
@@ -332,23 +302,13 @@ static bool resize_width(struct image *dst, const struct image *src, uint32_t wi
 {
     struct taps taps = {0};
     struct image result = {0};
-    uint8_t *block = NULL;
-    const size_t columns = (size_t)src->channels * ((size_t)src->width + width);
     bool made = taps_init(&taps, src->width, width, kernel) &&
-                image_init(&result, width, rows, src->channels) &&
-                (block = mem_try(columns * LANES)) != NULL;
-    if (made) {
-        struct pass pass = {&result, src,   &taps,
-                            src_y,   block, block + (size_t)src->channels * src->width * LANES};
-#ifdef HAVE_AVX2_BUILD
-        if (has_avx2())
-            horizontal_avx2(&pass);
-        else
-#endif
-            horizontal_plain(&pass);
-        image_move(dst, &result);
-    }
-    mem_free(block);
+                image_init_bare(&result, width, rows, src->channels);
+    if (made)
+        made = src->channels == 3 && src->width >= RESIZE_AVX2_WIDTH_MIN && resize_avx2_works()
+                   ? resize_avx2_width(&result, src, src_y, &taps)
+                   : resize_width_turned(&result, src, src_y, &taps);
+    if (made) image_move(dst, &result);
     image_deinit(&result);
     taps_deinit(&taps);
     return made;
@@ -359,14 +319,12 @@ static bool resize_height(struct image *dst, const struct image *src, const stru
                           uint32_t src_y)
 {
     struct image result;
-    if (!image_init(&result, src->width, taps->outputs, src->channels)) return false;
+    if (!image_init_bare(&result, src->width, taps->outputs, src->channels)) return false;
     struct pass pass = {.dst = &result, .src = src, .taps = taps, .src_y = src_y};
-#ifdef HAVE_AVX2_BUILD
-    if (has_avx2())
-        vertical_avx2(&pass);
+    if (resize_avx2_works())
+        resize_avx2_height(&result, src, src_y, taps);
     else
-#endif
-        vertical_plain(&pass);
+        for (uint32_t y = 0; y < result.height; y++) vertical_row(&pass, y);
     image_move(dst, &result);
     return true;
 }
