@@ -24,10 +24,11 @@ from lib import machine, table, web
 
 NAME = "download"
 HELP = "fetching and making pictures, beside the parts, img2dataset and Pillow"
-PARTS = ("limit", "peers", "pillow", "memory")
+PARTS = ("limit", "python", "pillow", "memory")
 SCHEMES = ("http", "https")
 SIDE = 256
 MODE = "border"  # what img2dataset does unless told otherwise
+CLIP_SIDE = 336
 TRANSFERS = 64
 SUPPORT = pathlib.Path(__file__).resolve().parent / "support"
 VENV = fleets.BUILD / "venv"
@@ -130,8 +131,7 @@ class Scene:
 
     def img2dataset(self, scheme, o):
         output, rows = self.output(), o.python_rows
-        code = "import img2dataset.main as m; m.main()"
-        argv = pinned(PYTHON, "-c", code, "--url_list", self.list(scheme, rows))
+        argv = pinned(VENV / "bin" / "img2dataset", "--url_list", self.list(scheme, rows))
         argv += ["--output_folder", output / "out", "--output_format", "webdataset"]
         argv += ["--image_size", SIDE, "--resize_mode", MODE, "--processes_count", 1]
         argv += ["--thread_count", o.threads, "--enable_wandb", False]
@@ -183,10 +183,10 @@ def read_stats(output, rows):
     return {"rate": rows / span, "stages": stages}
 
 
-def picture_parts(folder):
+def picture_parts(folder, side=SIDE, mode=MODE):
     """CPU ms of each part for one picture."""
-    argv = pinned(fleets.program("bench_picture_parts"), "--folder", folder, "--side", SIDE)
-    said = fleets.tool(*argv, "--mode", MODE)
+    argv = pinned(fleets.program("bench_picture_parts"), "--folder", folder, "--side", side)
+    said = fleets.tool(*argv, "--mode", mode)
     return {name[:-3]: said[name] / said["files"] / 1e3 for name in said if name.endswith("_us")}
 
 
@@ -242,7 +242,7 @@ def stages_table(results):
 # 2. Peers.
 
 
-def peers_round(scene, scheme, o):
+def python_round(scene, scheme, o):
     return {
         "vlmq": scene.vlmq(scheme, o.rows)["rate"],
         "Python after img2dataset's way": scene.pipeline(scheme, o)["rate"],
@@ -250,15 +250,15 @@ def peers_round(scene, scheme, o):
     }
 
 
-def peers(o):
+def python(o):
     scene, results, rows = Scene(pictures(o.pictures)), {}, []
     with scene.fleet:
         for number in range(o.runs + 1):
             for scheme in SCHEMES:
-                said = peers_round(scene, scheme, o)
+                said = python_round(scene, scheme, o)
                 if number:
                     results.setdefault(scheme, []).append(said)
-            print(f"  download: peers, round {number} of {o.runs}", file=sys.stderr)
+            print(f"  download: python, round {number} of {o.runs}", file=sys.stderr)
     for name in results["http"][0]:
         row = [name]
         for scheme in SCHEMES:
@@ -283,11 +283,11 @@ def peers(o):
 def pillow(o):
     folder, ours, theirs, version = pictures(o.pictures), [], [], ""
     for number in range(o.runs + 1):
-        said = fleets.tool(*pinned(PYTHON, SUPPORT / "pillow_parts.py", folder, SIDE))
-        whole = picture_parts_keep_ratio(folder)
+        said = fleets.tool(*pinned(PYTHON, SUPPORT / "pillow_parts.py", folder, CLIP_SIDE))
+        ours_said = picture_parts(folder, CLIP_SIDE, "keep_ratio")
         version = said["version"]
         if number:
-            ours.append(whole)
+            ours.append(ours_said["whole"])
             theirs.append(said["whole_us"] / said["files"] / 1e3)
     ratio = table.Spread([b / a for a, b in zip(ours, theirs)])
     rows = [
@@ -295,14 +295,9 @@ def pillow(o):
         [f"Pillow {version}", table.Spread(theirs).text(), "1.00"],
     ]
     columns = ["decode and bicubic resize", "CPU ms for a picture", "as fast as Pillow"]
-    print(table.render("Pillow, the same pixels", columns, rows), flush=True)
+    notes = [f"the shorter side to {CLIP_SIDE}, as CLIP's larger models want it"]
+    print(table.render("Pillow, the same pixels", columns, rows, notes), flush=True)
     return {"vlmq": ours, "pillow": theirs}
-
-
-def picture_parts_keep_ratio(folder):
-    argv = pinned(fleets.program("bench_picture_parts"), "--folder", folder, "--side", SIDE)
-    said = fleets.tool(*argv, "--mode", "keep_ratio_largest")
-    return said["whole_us"] / said["files"] / 1e3
 
 
 # 4. Memory.
@@ -330,5 +325,5 @@ def memory(o):
 def run(o):
     if missing():
         raise fleets.Failed(f"{missing()} not installed: bench/run --setup")
-    parts = {"limit": limit, "peers": peers, "pillow": pillow, "memory": memory}
+    parts = {"limit": limit, "python": python, "pillow": pillow, "memory": memory}
     return {name: part(o) for name, part in parts.items() if o.part in (None, name)}

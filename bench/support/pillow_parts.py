@@ -1,6 +1,6 @@
 """Pillow's decoding and bicubic resizing of the JPEG files of a folder: FOLDER SIDE.
 
-The longer side becomes SIDE. Prints one line of JSON with CPU microseconds over all files.
+The shorter side becomes SIDE. Prints one line of JSON with CPU microseconds over all files.
 """
 
 import io
@@ -18,7 +18,7 @@ def main(folder, side):
     from_s = time.thread_time()
     for data in files:
         image = Image.open(io.BytesIO(data)).convert("RGB")
-        scale = side / max(image.size)
+        scale = side / min(image.size)
         size = tuple(max(1, int(length * scale)) for length in image.size)
         image.resize(size, Image.Resampling.BICUBIC)
     used_us = round((time.thread_time() - from_s) * 1e6)
