@@ -128,6 +128,26 @@ static int64_t counter(const struct run *run, const char *name)
     return value;
 }
 
+/* A number of a row in times.jsonl. */
+static int64_t cost(const struct run *run, uint32_t row, const char *name)
+{
+    struct buf text;
+    struct err err;
+    char path[600];
+    EXPECT(fs_join(path, sizeof path, run->output, "00000.times.jsonl"));
+    buf_init(&text, 0);
+    EXPECT_OK(fs_read(&text, path, 1 << 20, &err), &err);
+    const char *line = buf_str(&text);
+    for (uint32_t i = 0; i < row; i++) line += strcspn(line, "\n") + 1;
+    json_t *object = json_loadb(line, strcspn(line, "\n"), 0, NULL);
+    EXPECT_TEXT(json_string_value(json_object_get(object, "key")), field(run, row, "key"));
+    EXPECT(json_is_integer(json_object_get(object, name)));
+    const int64_t value = json_integer_value(json_object_get(object, name));
+    json_decref(object);
+    buf_deinit(&text);
+    return value;
+}
+
 /* How often the server was asked for a path. */
 static int64_t requests(const char *path)
 {
@@ -246,6 +266,27 @@ TEST(download, tells_where_redirects_ended)
     run_deinit(&run);
 }
 
+TEST(download, tells_what_each_row_cost)
+{
+    UNUSED_STATE;
+    struct run run;
+    run_init(&run);
+    run.spec.no_retries = false;
+    run.spec.retries = 1;
+    add(&run, "status/503?cost=1", 0);
+    add(&run, "files/a?cost=1", 1);
+    add(&run, "files/a?cost=1", 2); /* comes with the one before */
+    buf_text(&run.list, ",none\n");
+    run_job(&run);
+    const int64_t tries[] = {2, 1, 0, 0};
+    for (uint32_t i = 0; i < 4; i++) {
+        EXPECT_EQ(cost(&run, i, "tries"), tries[i]);
+        EXPECT(i < 2 ? cost(&run, i, "ms") >= 0 : cost(&run, i, "ms") == 0);
+    }
+    EXPECT(cost(&run, 0, "ms") > 0); /* there was a pause between the two */
+    run_deinit(&run);
+}
+
 TEST(download, does_not_wait_for_the_last_rows_for_ever)
 {
     UNUSED_STATE;
@@ -315,6 +356,7 @@ int main(void)
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
         RUN(download, asks_a_host_for_few_at_a_time),
         RUN(download, tells_where_redirects_ended),
+        RUN(download, tells_what_each_row_cost),
         RUN(download, does_not_wait_for_the_last_rows_for_ever),
         RUN(download, carries_cookies_if_asked_to),
         RUN(download, keeps_to_robots_txt_if_asked_to),

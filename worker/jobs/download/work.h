@@ -79,7 +79,7 @@ struct work {
     struct store *store;
     struct attempt *attempt;
     struct reorder *reorder;
-    struct store_file *tar, *rows;
+    struct store_file *tar, *rows, *times;
     struct tar_index index;
     struct tally tally;
     int64_t start_at_ms, told_at_ms;

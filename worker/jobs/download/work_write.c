@@ -5,6 +5,7 @@
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/tar.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 #define TELL_MS      100 /* how often it tells its progress */
 #define PART_SAMPLES 0
 #define PART_LINE    1
+#define PART_TIMES   2
+#define TIMES_BYTES  128 /* a line of times.jsonl */
 /* Fewer rows than this without a single resolved name may be chance. */
 #define DNS_ROWS_MIN 32
 /* Later attempts take it as it is: the names may really be gone. */
@@ -37,6 +40,7 @@ static int emit(void *ctx, uint32_t index, const struct reorder_part part[REORDE
     if (part[PART_SAMPLES].bytes) rc = add_sample(work, &part[PART_SAMPLES], err);
     if (!rc && part[PART_LINE].bytes)
         rc = store_file_write(work->rows, part[PART_LINE].data, part[PART_LINE].bytes, err);
+    if (!rc) rc = store_file_write(work->times, part[PART_TIMES].data, part[PART_TIMES].bytes, err);
     return rc;
 }
 
@@ -63,6 +67,7 @@ int work_files_open(struct work *work, struct err *err)
     rc = reorder_new(&work->reorder, &options, err);
     if (!rc) rc = open_file(work, &work->tar, ".tar", err);
     if (!rc) rc = open_file(work, &work->rows, ".rows.jsonl", err);
+    if (!rc) rc = open_file(work, &work->times, ".times.jsonl", err);
     return rc;
 }
 
@@ -86,13 +91,28 @@ static void tell(struct work *work, bool always)
     job_progress_set(work->env, &progress);
 }
 
+/* What a row cost: it differs from run to run, and so it has a file of its own. */
+static size_t times_line(char dst[TIMES_BYTES], const struct work *work,
+                         const struct work_item *item)
+{
+    char key[KEY_BYTES];
+    work_key(key, work->shard->shard, item->index, work->key_digits);
+    const int bytes =
+        snprintf(dst, TIMES_BYTES, "{\"key\":\"%s\",\"ms\":%" PRId64 ",\"tries\":%" PRId64 "}\n",
+                 key, item->outcome.fetch_ms, item->outcome.tries);
+    CHECK(bytes > 0 && bytes < TIMES_BYTES);
+    return (size_t)bytes;
+}
+
 static int take_item(struct work *work, struct work_item *item, struct err *err)
 {
+    char times[TIMES_BYTES];
     if (buf_failed(&item->line) || buf_failed(&item->samples))
         return err_set(err, ERR_LIMIT, "no memory for row %u of the shard", item->index);
     const struct reorder_part parts[] = {
         [PART_SAMPLES] = {item->samples.data, item->samples.len},
         [PART_LINE] = {item->line.data, item->line.len},
+        [PART_TIMES] = {times, times_line(times, work, item)},
     };
     tally_add(&work->tally, &item->outcome);
     return reorder_put(work->reorder, item->index, parts, sizeof parts / sizeof parts[0], err);
@@ -199,6 +219,7 @@ static int close_files(struct work *work, struct err *err)
     if (rc) return rc;
     rc = attempt_file_close(work->attempt, work->tar, err);
     if (!rc) rc = attempt_file_close(work->attempt, work->rows, err);
+    if (!rc) rc = attempt_file_close(work->attempt, work->times, err);
     if (!rc) rc = write_index(work, err);
     if (!rc) rc = write_stats(work, err);
     return rc;
