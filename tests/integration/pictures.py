@@ -106,6 +106,7 @@ class Download:
     def argv(self, output, *more):
         # A row's outcome must not hang on how slow a test's machine is.
         bounds = "--retries 2 --connect-timeout-ms 10000 --timeout-ms 60000"
+        bounds += " --tail-timeout-ms 600000"
         fixed = "--caption-column caption --extra-columns uid --image-size 32 --allow-private"
         shard_rows = ["--shard-rows", self.shard_rows]
         places = [self.list, "--output", output]

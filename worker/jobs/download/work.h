@@ -44,6 +44,7 @@ struct work_item {
     struct buf final_url;
     struct list_row row;
     uint32_t index; /* in the shard */
+    uint32_t place; /* in what is written: the same, but in a late shard */
     struct outcome outcome;
     struct same_url *same; /* other rows have its URL; NULL: none */
     struct buf samples;    /* the tar members; empty unless it succeeded */
@@ -56,6 +57,8 @@ struct work {
     Vlmq__Jobs__DownloadShard *shard; /* in the arena */
     char name[SHARD_BYTES];           /* "00042" */
     uint32_t key_digits;
+    bool *carried;       /* a late shard: which rows of the shard it has; else NULL */
+    uint32_t rows_count; /* that are written */
     struct work_item *item;
     uint32_t items_count;
     struct chan *pool, *decode, *write;
@@ -67,8 +70,9 @@ struct work {
     struct list_slice *slice;
     struct fetch *fetch;
     struct same *same;
-    uint32_t rows_read, fetching;
+    uint32_t rows_read, rows_started, fetching;
     int64_t tail_until_ms;                       /* 0: there are rows to start */
+    bool abandoned;                              /* the rows that are not done */
     uint32_t waiting;                            /* rows that are not asked for: */
     struct fetch_item *ready_first, *ready_last; /* those whose URL was fetched for another row */
     struct err fetch_err;                        /* read after the join */
@@ -93,6 +97,9 @@ void work_decode(void *arg);
 uint32_t work_key_digits(uint32_t shard_rows);
 void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_digits);
 
+/* Fetch thread, and before it starts: the next row that this task makes. */
+CHECKED int work_next_row(struct work *work, struct list_slice *slice, struct list_row *row,
+                          uint32_t *read, bool *found, struct err *err);
 /* Task thread, before the others start: which URLs come more than once. */
 CHECKED int work_note_urls(struct work *work, struct err *err);
 
@@ -102,8 +109,8 @@ CHECKED int work_files_open(struct work *work, struct err *err);
 CHECKED int work_write(struct work *work, struct err *err);
 CHECKED int work_commit(struct work *work, struct job_result *result, struct err *err);
 /* The result of a task whose output is committed. */
-void work_adopt(struct job_result *result, const struct attempt_manifest *manifest,
-                const char *made);
+CHECKED int work_adopt(const struct work *work, struct job_result *result,
+                       const struct attempt_manifest *manifest, struct err *err);
 
 /* JSON of one row; see sample.c. */
 struct sample {

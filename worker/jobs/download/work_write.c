@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/fs.h"
 #include "common/base/str.h"
+#include "worker/jobs/download/late.h"
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/tar.h"
 
@@ -59,7 +60,7 @@ int work_files_open(struct work *work, struct err *err)
     if (rc) return rc;
     CHECK(fs_join(path, sizeof path, folder, "reorder"));
     tar_index_init(&work->index);
-    const struct reorder_options options = {.rows = work->shard->rows,
+    const struct reorder_options options = {.rows = work->rows_count,
                                             .memory_bytes_max = SAMPLES_WAITING_MAX,
                                             .scratch_path = path,
                                             .emit = emit,
@@ -115,7 +116,7 @@ static int take_item(struct work *work, struct work_item *item, struct err *err)
         [PART_TIMES] = {times, times_line(times, work, item)},
     };
     tally_add(&work->tally, &item->outcome);
-    return reorder_put(work->reorder, item->index, parts, sizeof parts / sizeof parts[0], err);
+    return reorder_put(work->reorder, item->place, parts, sizeof parts / sizeof parts[0], err);
 }
 
 static void shrink(struct buf *buf)
@@ -229,7 +230,7 @@ int work_commit(struct work *work, struct job_result *result, struct err *err)
 {
     const struct tally *tally = &work->tally;
     bool adopted = false;
-    if (reorder_next(work->reorder) != work->shard->rows)
+    if (reorder_next(work->reorder) != work->rows_count)
         return err_set(err, ERR_INTERNAL, "rows of shard %s are missing", work->name);
     int rc = check_network(work, err);
     if (!rc) rc = close_files(work, err);
@@ -240,13 +241,13 @@ int work_commit(struct work *work, struct job_result *result, struct err *err)
     manifest->bytes = tally->sample_bytes;
     tally_each(tally, add_counter, manifest);
     rc = attempt_commit(work->attempt, manifest, &adopted, err);
-    if (!rc) work_adopt(result, manifest, work->name);
+    if (!rc) rc = work_adopt(work, result, manifest, err);
     mem_free(manifest);
     return rc;
 }
 
-void work_adopt(struct job_result *result, const struct attempt_manifest *manifest,
-                const char *made)
+int work_adopt(const struct work *work, struct job_result *result,
+               const struct attempt_manifest *manifest, struct err *err)
 {
     memcpy(result->digest, manifest->digest, sizeof result->digest);
     for (uint32_t i = 0; i < manifest->counters_count; i++)
@@ -254,5 +255,6 @@ void work_adopt(struct job_result *result, const struct attempt_manifest *manife
     result->progress.items = manifest->items;
     result->progress.items_ok = manifest->items_ok;
     result->progress.bytes = manifest->bytes;
-    (void)snprintf(result->made, sizeof result->made, "%s.tar", made);
+    (void)snprintf(result->made, sizeof result->made, "%s.tar", work->name);
+    return late_add(work->env, result, manifest, work->shard, err);
 }
