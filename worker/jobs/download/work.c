@@ -105,11 +105,26 @@ static void chan_end(struct chan *chan)
     chan_free(chan);
 }
 
-static void work_free(struct work *work)
+/* A next attempt goes on from the files of one that was stopped. One that failed, for want of disk
+ * or network perhaps, leaves nothing to go on from. */
+static void end_attempt(struct work *work, int rc)
+{
+    const bool stopped = rc == ERR_CANCELLED && job_stopping(work->env) != JOB_STOP_CANCELLED;
+    if (rc && !stopped) work_forget(work, work->lease_before);
+    if (stopped && work->checkpoint_rows) {
+        store_file_leave(work->journal);
+        attempt_leave(work->attempt);
+    } else {
+        store_file_drop(work->journal);
+        attempt_close(work->attempt);
+    }
+}
+
+static void work_free(struct work *work, int rc)
 {
     reorder_free(work->reorder);
     tar_index_deinit(&work->index);
-    attempt_close(work->attempt); /* and the files that are open */
+    end_attempt(work, rc); /* and the files that are open */
     fetch_free(work->fetch);
     list_slice_close(work->slice);
     same_free(work->same);
@@ -157,6 +172,7 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
     if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);
     if (!rc) rc = work_files_open(work, err);
+    if (!rc) rc = work_resume(work, err);
     if (!rc) rc = make_items(work, err);
     return rc;
 }
@@ -171,6 +187,6 @@ int download_work(struct job_env *env, struct job_result *result, struct err *er
     if (!rc) rc = open_all(work, &adopted, result, err);
     if (!rc && !adopted) rc = run_pipe(work, err);
     if (!rc && !adopted) rc = work_commit(work, result, err);
-    work_free(work);
+    work_free(work, rc);
     return rc;
 }

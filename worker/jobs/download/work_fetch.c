@@ -5,7 +5,8 @@
 
 /* A late shard waits so many times as long as the shard did: nothing else is held by it. */
 #define LATE_PATIENCE 10
-#define TURN_MS       100 /* how soon the thread sees that it must stop, if nobody wakes it */
+#define DRAIN_MS      5000 /* rows that run when the worker leaves have so long */
+#define TURN_MS       100  /* how soon the thread sees that it must stop, if nobody wakes it */
 
 static void to_decode(struct work *work, struct work_item *item)
 {
@@ -57,15 +58,15 @@ static void fetched(struct work *work, struct work_item *item)
                                : status_of_fetch(item->fetch.status);
     item->outcome.http_status = item->fetch.http_status;
     item->outcome.body_bytes = (int64_t)item->fetch.body.len;
-    item->outcome.tries = item->outcome.shared ? 0 : item->fetch.tries;
-    item->outcome.fetch_ms = item->outcome.shared ? 0 : item->fetch.spent_ms;
+    item->outcome.tries = item->copied ? 0 : item->fetch.tries;
+    item->outcome.fetch_ms = item->copied ? 0 : item->fetch.spent_ms;
     to_decode(work, item);
 }
 
 /* For a URL that is, or was, fetched for an earlier row. */
 static int share(struct work *work, struct work_item *item)
 {
-    item->outcome.shared = true;
+    item->copied = true;
     if (item->same->done) {
         const int rc = same_copy(work->same, item->same, &item->fetch, &work->fetch_err);
         if (!rc) fetched(work, item);
@@ -82,6 +83,8 @@ static int start_url(struct work *work, struct work_item *item, const char *url)
     item->same = same_find(work->same, url);
     if (item->same) {
         item->same->rows_left--;
+        item->outcome.shared = item->same->seen;
+        item->same->seen = true;
         if (item->same->started) return share(work, item);
         item->same->started = true;
     }
@@ -89,6 +92,32 @@ static int start_url(struct work *work, struct work_item *item, const char *url)
     work->fetching++;
     fetch_start(work->fetch, &item->fetch);
     return 0;
+}
+
+/* NULL: there is nothing to ask for. */
+static const char *url_of(const struct list_row *row)
+{
+    const char *url = list_row_field(row, LIST_URL_COLUMN);
+    return !row->problem && url && url[0] && !row->url_mended ? url : NULL;
+}
+
+/* Passes over those that an earlier attempt has written. */
+static int skip_rows(struct work *work)
+{
+    struct list_row row;
+    bool found = true;
+    int rc = 0;
+    list_row_init(&row);
+    while (!rc && found && work->rows_started < work->rows_before) {
+        rc = work_next_row(work, work->slice, &row, &work->rows_read, &found, &work->fetch_err);
+        const char *url = !rc && found ? url_of(&row) : NULL;
+        struct same_url *same = url ? same_find(work->same, url) : NULL;
+        if (same) same->rows_left--;
+        if (same) same->seen = true;
+        work->rows_started++;
+    }
+    list_row_deinit(&row);
+    return rc;
 }
 
 /* Reads the next row into the item and starts it. false: there is none. */
@@ -101,12 +130,13 @@ static bool start_row(struct work *work, struct work_item *item, int *rc)
     item->place = work->rows_started++;
     item->outcome = (struct outcome){0};
     item->same = NULL;
+    item->copied = false;
     item->fetch.content_type[0] = 0;
     item->fetch.http_status = 0;
     buf_clear(&item->final_url);
     buf_clear(&item->fetch.body);
-    const char *url = list_row_field(&item->row, LIST_URL_COLUMN);
-    if (!item->row.problem && url && url[0] && !item->row.url_mended) {
+    const char *url = url_of(&item->row);
+    if (url) {
         *rc = start_url(work, item, url);
         return true;
     }
@@ -203,17 +233,29 @@ static int check_tail(struct work *work)
     return rc;
 }
 
+/* The worker leaves: no row is started any more. Those that were may come to their end, since an
+ * early one that is missing would cost all that are done behind it; true: that takes too long. */
+static bool drained(struct work *work, bool *more)
+{
+    const struct clock *clock = work->env->clock;
+    const int64_t now_ms = clock->mono_ms(clock);
+    if (!atomic_load(&work->drain)) return false;
+    *more = false;
+    if (!work->drain_until_ms) work->drain_until_ms = now_ms + DRAIN_MS;
+    return now_ms >= work->drain_until_ms;
+}
+
 void work_fetch(void *arg)
 {
     struct work *work = arg;
     bool more = true;
-    int rc = 0;
     log_scope_join(work->env->scope);
-    while (!rc && !atomic_load(&work->abort)) {
+    int rc = skip_rows(work);
+    while (!rc && !atomic_load(&work->abort) && !drained(work, &more)) {
         fetch_hold(work->fetch, atomic_load(&work->bodies_waiting) >= BODIES_WAITING_MAX);
         rc = start_rows(work, &more);
         if (rc || (!more && work->fetching == 0 && work->waiting == 0)) break;
-        if (!more) rc = check_tail(work);
+        if (!more && !work->drain_until_ms) rc = check_tail(work);
         if (rc) break;
         fetch_turn(work->fetch, TURN_MS);
         rc = take_fetched(work);

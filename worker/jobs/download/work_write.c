@@ -10,12 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WAIT_MS      50  /* how soon the task thread sees that it must stop */
-#define TELL_MS      100 /* how often it tells its progress */
-#define PART_SAMPLES 0
-#define PART_LINE    1
-#define PART_TIMES   2
-#define TIMES_BYTES  128 /* a line of times.jsonl */
+#define WAIT_MS       50   /* how soon the task thread sees that it must stop */
+#define CHECKPOINT_MS 5000 /* how often a next attempt gets a later place to begin */
+#define TELL_MS       100  /* how often it tells its progress */
+#define TIMES_BYTES   128  /* a line of times.jsonl */
 /* Fewer rows than this without a single resolved name may be chance. */
 #define DNS_ROWS_MIN 32
 /* Later attempts take it as it is: the names may really be gone. */
@@ -32,17 +30,39 @@ static int add_sample(struct work *work, const struct reorder_part *members, str
     return rc ? rc : tar_index_add(&work->index, members->data, members->bytes, err);
 }
 
+/* Behind its bytes in the other files. */
+static int add_record(struct work *work, const struct outcome *outcome,
+                      const struct reorder_part *part, struct err *err)
+{
+    uint8_t record[JOURNAL_BYTES];
+    const struct journal_row row = {*outcome, part[PART_SAMPLES].bytes, part[PART_LINE].bytes,
+                                    part[PART_TIMES].bytes};
+    journal_pack(record, &row);
+    return store_file_write(work->journal, record, sizeof record, err);
+}
+
 static int emit(void *ctx, uint32_t index, const struct reorder_part part[REORDER_PARTS_MAX],
                 struct err *err)
 {
     struct work *work = ctx;
+    struct outcome outcome;
     (void)index;
     int rc = 0;
+    CHECK(part[PART_OUTCOME].bytes == sizeof outcome);
+    memcpy(&outcome, part[PART_OUTCOME].data, sizeof outcome);
+    tally_add(&work->tally, &outcome);
     if (part[PART_SAMPLES].bytes) rc = add_sample(work, &part[PART_SAMPLES], err);
     if (!rc && part[PART_LINE].bytes)
         rc = store_file_write(work->rows, part[PART_LINE].data, part[PART_LINE].bytes, err);
     if (!rc) rc = store_file_write(work->times, part[PART_TIMES].data, part[PART_TIMES].bytes, err);
-    return rc;
+    return rc ? rc : add_record(work, &outcome, part, err);
+}
+
+int work_put(struct work *work, uint32_t place, const struct reorder_part part[PARTS_COUNT],
+             struct err *err)
+{
+    _Static_assert(PARTS_COUNT <= REORDER_PARTS_MAX, "all parts of a row find their place");
+    return reorder_put(work->reorder, place, part, PARTS_COUNT, err);
 }
 
 static int open_file(struct work *work, struct store_file **file, const char *suffix,
@@ -51,6 +71,14 @@ static int open_file(struct work *work, struct store_file **file, const char *su
     char name[ATTEMPT_NAME_BYTES];
     (void)snprintf(name, sizeof name, "%s%s", work->name, suffix);
     return attempt_file_open(work->attempt, file, name, err);
+}
+
+static int grow_file(struct work *work, struct store_file **file, const char *suffix,
+                     struct err *err)
+{
+    char name[ATTEMPT_NAME_BYTES];
+    (void)snprintf(name, sizeof name, "%s%s", work->name, suffix);
+    return attempt_file_grow(work->attempt, file, name, err);
 }
 
 int work_files_open(struct work *work, struct err *err)
@@ -66,17 +94,31 @@ int work_files_open(struct work *work, struct err *err)
                                             .emit = emit,
                                             .ctx = work};
     rc = reorder_new(&work->reorder, &options, err);
-    if (!rc) rc = open_file(work, &work->tar, ".tar", err);
-    if (!rc) rc = open_file(work, &work->rows, ".rows.jsonl", err);
-    if (!rc) rc = open_file(work, &work->times, ".times.jsonl", err);
-    return rc;
+    if (!rc) rc = grow_file(work, &work->tar, ".tar", err);
+    if (!rc) rc = grow_file(work, &work->rows, ".rows.jsonl", err);
+    if (!rc) rc = grow_file(work, &work->times, ".times.jsonl", err);
+    attempt_private(path, work->attempt, NULL, JOURNAL_NAME, true);
+    return rc ? rc : store_file_grow(work->store, &work->journal, path, err);
+}
+
+void work_files_drop(struct work *work)
+{
+    attempt_file_drop(work->attempt, work->tar);
+    attempt_file_drop(work->attempt, work->rows);
+    attempt_file_drop(work->attempt, work->times);
+    store_file_drop(work->journal);
+    work->tar = work->rows = work->times = work->journal = NULL;
+    reorder_free(work->reorder);
+    work->reorder = NULL;
+    tar_index_deinit(&work->index);
+    work->tally = (struct tally){0};
 }
 
 static void tell(struct work *work, bool always)
 {
     const struct clock *clock = work->env->clock;
     const int64_t now_ms = clock->mono_ms(clock);
-    const struct tally *tally = &work->tally;
+    const struct tally *tally = &work->arrived;
     if (!always && now_ms - work->told_at_ms < TELL_MS) return;
     work->told_at_ms = now_ms;
     struct job_progress progress = {.items = tally->rows,
@@ -114,9 +156,10 @@ static int take_item(struct work *work, struct work_item *item, struct err *err)
         [PART_SAMPLES] = {item->samples.data, item->samples.len},
         [PART_LINE] = {item->line.data, item->line.len},
         [PART_TIMES] = {times, times_line(times, work, item)},
+        [PART_OUTCOME] = {&item->outcome, sizeof item->outcome},
     };
-    tally_add(&work->tally, &item->outcome);
-    return reorder_put(work->reorder, item->place, parts, sizeof parts / sizeof parts[0], err);
+    tally_add(&work->arrived, &item->outcome);
+    return work_put(work, item->place, parts, err);
 }
 
 static void shrink(struct buf *buf)
@@ -145,10 +188,20 @@ static struct work_item *next_item(struct work *work, bool *ended)
     return item;
 }
 
-static int stopped(const struct work *work, struct err *err)
+/* Now and then a checkpoint; and whether to stop at once, or to come to an end. */
+static int look(struct work *work, struct err *err)
 {
-    if (!job_stopping(work->env)) return 0;
-    return err_set(err, ERR_CANCELLED, "shard %s was stopped", work->name);
+    const struct clock *clock = work->env->clock;
+    const enum job_stop stop = job_stopping(work->env);
+    if (stop > JOB_STOP_DRAIN)
+        return err_set(err, ERR_CANCELLED, "shard %s was stopped", work->name);
+    const bool leaves = stop == JOB_STOP_DRAIN && !atomic_exchange(&work->drain, true);
+    if (leaves) fetch_wake(work->fetch);
+    const int64_t now_ms = clock->mono_ms(clock);
+    if (!work->checkpoint_at_ms) work->checkpoint_at_ms = now_ms + CHECKPOINT_MS;
+    if (!leaves && now_ms < work->checkpoint_at_ms) return 0;
+    work->checkpoint_at_ms = now_ms + CHECKPOINT_MS;
+    return work_checkpoint(work, err);
 }
 
 int work_write(struct work *work, struct err *err)
@@ -157,7 +210,7 @@ int work_write(struct work *work, struct err *err)
     bool ended = false;
     while (!ended) {
         struct work_item *item = next_item(work, &ended);
-        if (!rc) rc = stopped(work, err);
+        if (!rc) rc = look(work, err);
         if (item && !rc) rc = take_item(work, item, err);
         if (rc) atomic_store(&work->abort, true);
         if (item) give_back(work, item);
@@ -218,6 +271,9 @@ static int close_files(struct work *work, struct err *err)
     tar_writer_init(&writer, write_file, work->tar);
     int rc = tar_writer_end(&writer, err);
     if (rc) return rc;
+    store_file_leave(
+        work->journal); /* closed, but there for a next attempt, should this one fail */
+    work->journal = NULL;
     rc = attempt_file_close(work->attempt, work->tar, err);
     if (!rc) rc = attempt_file_close(work->attempt, work->rows, err);
     if (!rc) rc = attempt_file_close(work->attempt, work->times, err);
@@ -226,12 +282,20 @@ static int close_files(struct work *work, struct err *err)
     return rc;
 }
 
+/* All items are back, but not all rows: the next attempt has the others. */
+static int put_off(struct work *work, struct err *err)
+{
+    if (!atomic_load(&work->drain))
+        return err_set(err, ERR_INTERNAL, "rows of shard %s are missing", work->name);
+    const int rc = work_checkpoint(work, err);
+    return rc ? rc : err_set(err, ERR_CANCELLED, "shard %s is put off", work->name);
+}
+
 int work_commit(struct work *work, struct job_result *result, struct err *err)
 {
     const struct tally *tally = &work->tally;
     bool adopted = false;
-    if (reorder_next(work->reorder) != work->rows_count)
-        return err_set(err, ERR_INTERNAL, "rows of shard %s are missing", work->name);
+    if (reorder_next(work->reorder) != work->rows_count) return put_off(work, err);
     int rc = check_network(work, err);
     if (!rc) rc = close_files(work, err);
     if (rc) return rc;
