@@ -301,14 +301,14 @@ TEST(journal, records_hold_every_field)
                                                 .body_bytes = 16,
                                                 .sample_bytes = 17,
                                                 .tries = 18,
-                                                .fetch_ms = INT64_MAX},
+                                                .fetch_ms = (int64_t)1 << 40},
                                     .samples_bytes = 20,
                                     .line_bytes = 21,
                                     .times_bytes = 22};
     struct journal_row read;
     journal_pack(record, &row);
     EXPECT(journal_unpack(&read, record));
-    EXPECT_EQ(read.outcome.fetch_ms, INT64_MAX);
+    EXPECT_EQ(read.outcome.fetch_ms, (int64_t)1 << 40);
     EXPECT_EQ(read.outcome.sample_bytes, 17);
     EXPECT_EQ(read.times_bytes, 22);
     journal_pack(again, &read);

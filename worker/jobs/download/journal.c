@@ -12,6 +12,10 @@
 
 #include <string.h>
 
+/* Of bytes and ms of one row: more than any has, and the sums over a shard stay in range. */
+#define ROW_MAX ((int64_t)1 << 40)
+_Static_assert(DOWNLOAD_SHARD_ROWS_MAX <= INT64_MAX / ROW_MAX, "a tally does not overflow");
+
 /* X(field of the outcome, its type, the largest value): in the order of the record. */
 #define OUTCOME(X)                                         \
     X(status, uint32_t, STATUSES_COUNT - 1)                \
@@ -29,20 +33,21 @@
     X(blurred, bool, 1)                                    \
     X(kept, bool, 1)                                       \
     X(shared, bool, 1)                                     \
-    X(body_bytes, int64_t, INT64_MAX)                      \
-    X(sample_bytes, int64_t, INT64_MAX)                    \
-    X(tries, int64_t, INT64_MAX)                           \
-    X(fetch_ms, int64_t, INT64_MAX)
+    X(body_bytes, int64_t, ROW_MAX)                        \
+    X(sample_bytes, int64_t, ROW_MAX)                      \
+    X(tries, int64_t, ROW_MAX)                             \
+    X(fetch_ms, int64_t, ROW_MAX)
 
 /* Behind the outcome; a part is in memory when it is read. */
-#define BYTES(X)                          \
-    X(samples_bytes, uint64_t, INT64_MAX) \
-    X(line_bytes, uint64_t, INT64_MAX)    \
-    X(times_bytes, uint64_t, INT64_MAX)
+#define BYTES(X)                        \
+    X(samples_bytes, uint64_t, ROW_MAX) \
+    X(line_bytes, uint64_t, ROW_MAX)    \
+    X(times_bytes, uint64_t, ROW_MAX)
 
-#define COUNT(field, type, max) +1
-_Static_assert(0 OUTCOME(COUNT) BYTES(COUNT) <= JOURNAL_NUMBERS, "a record holds all of a row");
-#undef COUNT
+#define NAME(field, type, max) NUMBER_##field,
+enum { OUTCOME(NAME) BYTES(NAME) NUMBERS_COUNT };
+#undef NAME
+_Static_assert(NUMBERS_COUNT <= JOURNAL_NUMBERS, "a record holds all of a row");
 
 static uint8_t *put(uint8_t *to, uint64_t value)
 {

@@ -102,7 +102,7 @@ enum { TAR, ROWS, TIMES, JOURNAL };
 
 static int copy_row(struct work *work, struct reader reader[FILES], uint32_t place, struct err *err)
 {
-    struct reorder_part part[PARTS_COUNT], record;
+    struct reorder_part part[PARTS_COUNT], record = {0};
     struct journal_row row;
     int rc = reader_take(&reader[JOURNAL], &record, JOURNAL_BYTES, err);
     if (rc) return rc;
