@@ -67,12 +67,29 @@ TEST(hash, pieces_give_the_digest_of_the_whole_and_end_starts_anew)
     hash_free(NULL);
 }
 
+TEST(hash, a_peek_changes_nothing)
+{
+    UNUSED_STATE;
+    uint8_t digest[32], expected[32];
+    struct hash *hash = hash_new();
+    for (size_t bytes = 1; bytes <= 3; bytes++) {
+        hash_add(hash, &"abc"[bytes - 1], 1);
+        hash_sha256(expected, "abc", bytes);
+        for (int again = 0; again < 2; again++) {
+            hash_peek(hash, digest);
+            EXPECT_MEM(digest, expected, sizeof digest);
+        }
+    }
+    hash_free(hash);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(hash, known_texts_have_known_digests),
         RUN(hash, other_kinds_have_known_digests),
         RUN(hash, pieces_give_the_digest_of_the_whole_and_end_starts_anew),
+        RUN(hash, a_peek_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
