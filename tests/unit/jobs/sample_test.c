@@ -593,6 +593,7 @@ TEST(sample, has_options_that_are_part_of_the_claim)
     CLAIMS(trial.spec.compute_hash = 1);
     CLAIMS(trial.spec.compute_hash = 3);
     CLAIMS(trial.spec.verify_hash_column = text("sum"));
+    CLAIMS(trial.spec.output_format = 1);
 #undef CLAIMS
     trial.spec.background = text("#FFFFFF"); /* as it is by default */
     claim(&trial, &other);

@@ -81,7 +81,7 @@ static int visit(void *ctx, const struct attempt_manifest *manifest, struct err 
         buf_failed(&closing->shards) ? err_set(err, ERR_LIMIT, "no memory for the manifest") : 0;
     for (uint32_t i = 0; i < manifest->files_count && !rc; i++) {
         const char *name = manifest->file[i].name;
-        if (str_has_suffix(name, ".tar")) note_tar(closing, name);
+        if (str_has_suffix(name, ".tar") || str_has_suffix(name, "/")) note_tar(closing, name);
         if (!str_has_suffix(name, "_stats.json")) continue;
         buf_init(&stats, STATS_BYTES_MAX);
         rc = store_get(closing->store, &stats, name, STATS_BYTES_MAX, err);

@@ -40,6 +40,7 @@ struct download_options {
     uint8_t background[3];
     bool ignore_orientation, no_exif;
     bool no_hash, phash;
+    bool files;          /* a folder for each shard instead of a tar */
     enum hash_kind hash; /* of the bytes received */
 };
 

@@ -48,6 +48,10 @@ int download_options_sample(struct download_options *options, const Vlmq__Jobs__
     options->ignore_orientation = spec->ignore_orientation;
     options->no_exif = spec->no_exif;
     options->phash = spec->phash;
+    options->files = spec->output_format == VLMQ__JOBS__DOWNLOAD_OUTPUT__DOWNLOAD_OUTPUT_FILES;
+    if (!options->files && (int)spec->output_format != 0)
+        return err_set(err, ERR_INVALID, "--output-format has no format number %d",
+                       (int)spec->output_format);
     const int rc = choose_background(options, spec->background, err);
     return rc ? rc : choose_hash(options, spec, err);
 }
@@ -77,6 +81,7 @@ void download_options_sample_json(const struct download_options *options, struct
         buf_printf(out, ",\"compute_hash\":\"%s\"",
                    options->no_hash ? "none" : hash_kind_name(options->hash));
     if (options->phash) buf_text(out, ",\"phash\":true");
+    if (options->files) buf_text(out, ",\"output_format\":\"files\"");
     add_column(out, "verify_hash_column", options->column[LIST_HASH]);
     add_column(out, "bbox_column", options->column[LIST_BOXES]);
 }

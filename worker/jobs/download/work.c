@@ -134,7 +134,7 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc)
         rc = attempt_open(&work->attempt, work->store, work->name, env->lease, adopted, manifest,
                           err);
-    if (!rc && *adopted) work_adopt(result, manifest, work->name);
+    if (!rc && *adopted) work_adopt(work, result, manifest);
     mem_free(manifest);
     if (rc || *adopted) return rc;
     rc = work_note_urls(work, err);

@@ -102,8 +102,8 @@ CHECKED int work_files_open(struct work *work, struct err *err);
 CHECKED int work_write(struct work *work, struct err *err);
 CHECKED int work_commit(struct work *work, struct job_result *result, struct err *err);
 /* The result of a task whose output is committed. */
-void work_adopt(struct job_result *result, const struct attempt_manifest *manifest,
-                const char *made);
+void work_adopt(const struct work *work, struct job_result *result,
+                const struct attempt_manifest *manifest);
 
 /* JSON of one row; see sample.c. */
 struct sample {

@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/fs.h"
 #include "common/base/str.h"
+#include "worker/jobs/download/unpack.h"
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/tar.h"
 
@@ -25,7 +26,8 @@ static int write_file(void *ctx, const void *data, size_t bytes, struct err *err
 static int add_sample(struct work *work, const struct reorder_part *members, struct err *err)
 {
     const int rc = store_file_write(work->tar, members->data, members->bytes, err);
-    return rc ? rc : tar_index_add(&work->index, members->data, members->bytes, err);
+    if (rc || work->options.files) return rc;
+    return tar_index_add(&work->index, members->data, members->bytes, err);
 }
 
 static int emit(void *ctx, uint32_t index, const struct reorder_part part[REORDER_PARTS_MAX],
@@ -51,7 +53,9 @@ static int open_file(struct work *work, struct store_file **file, const char *su
 int work_files_open(struct work *work, struct err *err)
 {
     char folder[1024], path[sizeof folder + 16];
-    int rc = attempt_scratch(work->attempt, folder, sizeof folder, err);
+    int rc = 0;
+    if (work->options.files) rc = attempt_folder_check(work->attempt, work->name, err);
+    if (!rc) rc = attempt_scratch(work->attempt, folder, sizeof folder, err);
     if (rc) return rc;
     CHECK(fs_join(path, sizeof path, folder, "reorder"));
     tar_index_init(&work->index);
@@ -182,6 +186,15 @@ static int write_index(struct work *work, struct err *err)
     return rc ? rc : attempt_file_close(work->attempt, file, err);
 }
 
+/* The tar has its index beside it, or becomes a folder. */
+static int finish_tar(struct work *work, struct err *err)
+{
+    char tar[ATTEMPT_NAME_BYTES];
+    if (!work->options.files) return write_index(work, err);
+    (void)snprintf(tar, sizeof tar, "%s.tar", work->name);
+    return attempt_unpack(work->attempt, tar, work->name, unpack_tar, work->env, err);
+}
+
 static void add_counter(void *ctx, const char *name, int64_t value)
 {
     struct attempt_manifest *manifest = ctx;
@@ -199,7 +212,7 @@ static int close_files(struct work *work, struct err *err)
     if (rc) return rc;
     rc = attempt_file_close(work->attempt, work->tar, err);
     if (!rc) rc = attempt_file_close(work->attempt, work->rows, err);
-    if (!rc) rc = write_index(work, err);
+    if (!rc) rc = finish_tar(work, err);
     if (!rc) rc = write_stats(work, err);
     return rc;
 }
@@ -219,13 +232,13 @@ int work_commit(struct work *work, struct job_result *result, struct err *err)
     manifest->bytes = tally->sample_bytes;
     tally_each(tally, add_counter, manifest);
     rc = attempt_commit(work->attempt, manifest, &adopted, err);
-    if (!rc) work_adopt(result, manifest, work->name);
+    if (!rc) work_adopt(work, result, manifest);
     mem_free(manifest);
     return rc;
 }
 
-void work_adopt(struct job_result *result, const struct attempt_manifest *manifest,
-                const char *made)
+void work_adopt(const struct work *work, struct job_result *result,
+                const struct attempt_manifest *manifest)
 {
     memcpy(result->digest, manifest->digest, sizeof result->digest);
     for (uint32_t i = 0; i < manifest->counters_count; i++)
@@ -233,5 +246,6 @@ void work_adopt(struct job_result *result, const struct attempt_manifest *manife
     result->progress.items = manifest->items;
     result->progress.items_ok = manifest->items_ok;
     result->progress.bytes = manifest->bytes;
-    (void)snprintf(result->made, sizeof result->made, "%s.tar", made);
+    (void)snprintf(result->made, sizeof result->made, "%s%s", work->name,
+                   work->options.files ? "" : ".tar");
 }
