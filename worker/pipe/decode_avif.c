@@ -40,6 +40,8 @@ static enum decode_status failed(struct decode_info *info, const avifDecoder *de
     decode_message(info, "%s%s%s", avifResultToString(result), detail[0] ? ": " : "", detail);
     /* Sizes above libavif's own limits fail in the parser, which tells so in words only. */
     if (strstr(detail, "too large")) return DECODE_TOO_MANY_PIXELS;
+    /* A place behind the file's end, where its boxes say that data stands. */
+    if (strstr(detail, "truncated")) return DECODE_TRUNCATED;
     return status_of(result);
 }
 
