@@ -556,6 +556,8 @@ def replies():
 
 
 def exifs():
+    for file in sorted((SEEDS.parents[1] / "golden" / "exif").glob("*.avif")):
+        put("exif", file.name, file.read_bytes())
     for file in sorted((SEEDS.parents[1] / "golden" / "exif").glob("*.*g")):
         put("exif", file.name, file.read_bytes())
         block = file.read_bytes()
