@@ -574,6 +574,10 @@ def boxes():
         ("null", "null"),
     ):
         put("boxes", name, b"\x30\x20" + text.encode())
+    for kind, digits in enumerate((64, 32, 128)):  # also blocked hashes, of the kind size % 3
+        text = "# of a placeholder\r\n\n" + "0123456789abcdef" * (digits // 16) + "  a.jpg"
+        put("boxes", f"hashes_{digits}", (text + "x" * ((kind - len(text)) % 3)).encode())
+
 
 
 def main():

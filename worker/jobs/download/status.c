@@ -6,12 +6,12 @@
 
 #include <stdio.h>
 
-static const char *const own_names[] = {"bad_row", "resize_failed", "encode_failed",
-                                        "hash_mismatch", "bad_boxes"};
+static const char *const own_names[] = {"bad_row",       "resize_failed", "encode_failed",
+                                        "hash_mismatch", "bad_boxes",     "blocked"};
 static const char *const own_texts[] = {
     "the row of the list cannot be read", "the picture cannot be resized",
-    "the result cannot be encoded", "the bytes have another hash than the list says",
-    "the boxes to blur cannot be read"};
+    "the result cannot be encoded",       "the bytes have another hash than the list says",
+    "the boxes to blur cannot be read",   "the bytes are among the blocked ones"};
 
 static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_UNKNOWN_FORMAT] = "the bytes are no picture",
@@ -49,8 +49,8 @@ const char *status_name(uint32_t status)
 enum status_class status_class(uint32_t status)
 {
     if (status == STATUS_SUCCESS) return CLASS_SUCCESS;
-    const bool download =
-        status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW || status == STATUS_HASH;
+    const bool download = status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW ||
+                          status == STATUS_HASH || status == STATUS_BLOCKED;
     return download ? CLASS_DOWNLOAD : CLASS_RESIZE;
 }
 

@@ -20,7 +20,8 @@
 #define STATUS_ENCODE       (STATUS_OWN_FIRST + 2)
 #define STATUS_HASH         (STATUS_OWN_FIRST + 3) /* other bytes than the list promises */
 #define STATUS_BOXES        (STATUS_OWN_FIRST + 4) /* what to blur cannot be read */
-#define STATUSES_COUNT      (STATUS_OWN_FIRST + 5)
+#define STATUS_BLOCKED      (STATUS_OWN_FIRST + 5) /* bytes that --blocked-hashes names */
+#define STATUSES_COUNT      (STATUS_OWN_FIRST + 6)
 
 /* The three classes of img2dataset. */
 enum status_class { CLASS_SUCCESS, CLASS_DOWNLOAD, CLASS_RESIZE, CLASSES_COUNT };

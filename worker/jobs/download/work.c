@@ -110,6 +110,7 @@ static void work_free(struct work *work)
     fetch_free(work->fetch);
     list_slice_close(work->slice);
     same_free(work->same);
+    blocked_free(work->blocked);
     chan_end(work->pool);
     chan_end(work->decode);
     chan_end(work->write);
@@ -137,7 +138,8 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc && *adopted) work_adopt(work, result, manifest);
     mem_free(manifest);
     if (rc || *adopted) return rc;
-    rc = work_note_urls(work, err);
+    rc = blocked_open(&work->blocked, work->store, &work->options, err);
+    if (!rc) rc = work_note_urls(work, err);
     if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
     if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);
     if (!rc) rc = work_files_open(work, err);

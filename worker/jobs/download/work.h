@@ -21,6 +21,7 @@
 #include "common/store/attempt.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/job.h"
+#include "worker/jobs/download/blocked.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/same.h"
@@ -56,6 +57,7 @@ struct work {
     Vlmq__Jobs__DownloadShard *shard; /* in the arena */
     char name[SHARD_BYTES];           /* "00042" */
     uint32_t key_digits;
+    struct blocked *blocked; /* only read once the threads run; NULL: no hashes are */
     struct work_item *item;
     uint32_t items_count;
     struct chan *pool, *decode, *write;
