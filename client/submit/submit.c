@@ -57,10 +57,10 @@ static int upstream(struct command *cmd, Vlmq__Job *job, ProtobufCMessage *spec,
     return rc;
 }
 
-/* input and output, made absolute. */
+/* input, output and other files that are named, made absolute. */
 static int places(struct command *cmd, Vlmq__Job *job, ProtobufCMessage *spec, struct err *err)
 {
-    static const char *const fields[] = {"input", "output"};
+    static const char *const fields[] = {"input", "output", "blocked_hashes"};
     const char *positional = command_arg(cmd, 1);
     int rc = 0;
     if (positional && !spec_has_field(spec, "input"))

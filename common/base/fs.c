@@ -122,6 +122,16 @@ int fs_sync_dir(const char *path, struct err *err)
     return rc;
 }
 
+int fs_sync_tree(const char *path, struct err *err)
+{
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return err_errno(err, errno, "open %s", path);
+    int rc = 0;
+    if (fs_fault() || syscall(SYS_syncfs, fd)) rc = err_errno(err, errno, "syncfs %s", path);
+    (void)close(fd);
+    return rc;
+}
+
 /* The folder that holds path. */
 static int folder_of(char dst[PATH_MAX], const char *path, struct err *err)
 {

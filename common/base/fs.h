@@ -31,6 +31,9 @@ CHECKED int fs_put_new(const char *path, const void *data, size_t bytes, bool *c
                        struct err *err);
 CHECKED int fs_mkdirs(const char *path, struct err *err); /* like mkdir -p, mode 0777 & umask */
 CHECKED int fs_sync_dir(const char *path, struct err *err);
+/* Makes all that was written below the folder durable, names too, by one syncfs of the file system
+ * it is on: for many small files, of which each would cost an fsync. */
+CHECKED int fs_sync_tree(const char *path, struct err *err);
 CHECKED int fs_remove_tree(const char *path,
                            struct err *err); /* missing is fine; no links followed */
 bool fs_exists(const char *path);

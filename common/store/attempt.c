@@ -1,6 +1,6 @@
 /* attempt.c - the commit: why any crash, resend or zombie costs work at most, never an output.
  *
- *   1 private files    durable one by one, invisible to readers
+ *   1 private files    durable one by one (folders as a whole), invisible to readers
  *   2 their folder     durable, before the manifest can name them
  *   3 the manifest     created if absent: this is the commit; from here the task has its output
  *   4 publishing       renames private -> public; done again by anyone who finds it undone
@@ -14,6 +14,7 @@
 #include "common/store/attempt.h"
 
 #include "common/base/check.h"
+#include "common/base/fs.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -21,6 +22,7 @@
 #include "common/store/driver.h"
 #include "common/store/manifest.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,6 +68,18 @@ static void private_name(char dst[STORE_NAME_BYTES], const char *folder, const c
     (void)snprintf(dst, STORE_NAME_BYTES, "%s/%s", folder, name);
 }
 
+static bool is_folder(const struct attempt_file *file)
+{
+    return str_has_suffix(file->name, "/");
+}
+
+/* As the store names it: without a folder's "/". */
+static void public_name(char dst[ATTEMPT_NAME_BYTES], const struct attempt_file *file)
+{
+    (void)str_copy(dst, ATTEMPT_NAME_BYTES, file->name);
+    if (is_folder(file)) dst[strlen(dst) - 1] = 0;
+}
+
 int attempt_manifest_read(struct store *store, const char *task, struct attempt_manifest *manifest,
                           struct err *err)
 {
@@ -87,10 +101,12 @@ int attempt_manifest_read(struct store *store, const char *task, struct attempt_
 static int check_public(struct store *store, const struct attempt_manifest *manifest,
                         const struct attempt_file *file, struct err *err)
 {
+    char name[ATTEMPT_NAME_BYTES];
     int64_t bytes = 0;
-    const int rc = store_size(store, &bytes, file->name, err);
+    public_name(name, file);
+    const int rc = store_size(store, &bytes, name, err);
     if (rc && rc != ERR_NOT_FOUND) return rc;
-    if (!rc && bytes == file->bytes) return 0;
+    if (!rc && (is_folder(file) || bytes == file->bytes)) return 0;
     return err_set(err, ERR_CORRUPT,
                    "%s, committed with %lld bytes, is %s; remove " MANIFEST_FOLDER
                    "/%s" MANIFEST_SUFFIX " to have it made again",
@@ -98,22 +114,34 @@ static int check_public(struct store *store, const struct attempt_manifest *mani
                    manifest->task);
 }
 
+/* A folder does not replace another one, as a file would. */
+static int explain_taken(struct store *store, const char *from, const char *to, int rc,
+                         struct err *err)
+{
+    struct err ignored;
+    int64_t bytes;
+    if (store_size(store, &bytes, from, &ignored) || store_size(store, &bytes, to, &ignored))
+        return rc;
+    return err_set(err, ERR_CORRUPT, "%s/ is in the way of what was committed: remove it", to);
+}
+
 static int publish_one(struct store *store, const struct attempt_manifest *manifest,
                        const struct attempt_file *file, struct err *err)
 {
-    char folder[STORE_NAME_BYTES], from[STORE_NAME_BYTES];
+    char folder[STORE_NAME_BYTES], from[STORE_NAME_BYTES], to[ATTEMPT_NAME_BYTES];
     int64_t bytes = 0;
+    public_name(to, file);
     folder_name(folder, manifest->task, manifest->lease);
-    private_name(from, folder, file->name);
+    private_name(from, folder, to);
     int rc = store_size(store, &bytes, from, err);
     if (rc && rc != ERR_NOT_FOUND) return rc;
-    if (!rc && bytes != file->bytes)
+    if (!rc && !is_folder(file) && bytes != file->bytes)
         return err_set(err, ERR_CORRUPT, "%s has %lld bytes, the manifest says %lld", from,
                        (long long)bytes, (long long)file->bytes);
-    if (!rc) rc = store_rename(store, from, file->name, err);
+    if (!rc) rc = store_rename(store, from, to, err);
     /* Published before, or just now by another process that rolls the same manifest forward. */
-    if (rc == ERR_NOT_FOUND) rc = check_public(store, manifest, file, err);
-    return rc;
+    if (rc == ERR_NOT_FOUND) return check_public(store, manifest, file, err);
+    return rc && is_folder(file) ? explain_taken(store, from, to, rc, err) : rc;
 }
 
 static int publish(struct store *store, const struct attempt_manifest *manifest, struct err *err)
@@ -296,6 +324,50 @@ int attempt_forget(struct attempt *attempt, const char *lease, struct err *err)
     CHECK(id_lease_valid(lease) && !str_eq(lease, attempt->lease));
     folder_name(folder, attempt->task, lease);
     return store_remove_tree(attempt->store, folder, err);
+}
+
+int attempt_folder_check(struct attempt *attempt, const char *name, struct err *err)
+{
+    struct attempt_manifest manifest;
+    int64_t bytes;
+    int rc = store_size(attempt->store, &bytes, name, err);
+    if (rc) return rc == ERR_NOT_FOUND ? 0 : rc;
+    rc = attempt_manifest_read(attempt->store, attempt->task, &manifest, err);
+    if (!rc) return err_set(err, ERR_STALE, "another attempt has committed %s", attempt->task);
+    if (rc != ERR_NOT_FOUND) return rc;
+    return err_set(err, ERR_INVALID,
+                   "%s/ is there already, but not as a finished part of this output: remove it, or "
+                   "choose another output",
+                   name);
+}
+
+static int unpack(struct attempt *attempt, struct attempt_file *file, const char *folder,
+                  attempt_fill *fill, void *ctx, struct err *err)
+{
+    char from[STORE_NAME_BYTES], to[STORE_NAME_BYTES];
+    char place[PATH_MAX], from_path[PATH_MAX], to_path[PATH_MAX];
+    private_name(from, attempt->folder, file->name);
+    private_name(to, attempt->folder, folder);
+    int rc = store_local_folder(attempt->store, place, sizeof place, attempt->folder, err);
+    if (!rc) rc = store_local_folder(attempt->store, to_path, sizeof to_path, to, err);
+    if (!rc && !fs_join(from_path, sizeof from_path, place, file->name))
+        rc = err_set(err, ERR_INVALID, "%.150s: the path is too long", place);
+    if (!rc) rc = fill(ctx, &file->bytes, from_path, to_path, err);
+    if (!rc) rc = store_sync_tree(attempt->store, to, err);
+    if (!rc) rc = store_remove(attempt->store, from, err);
+    if (!rc) (void)snprintf(file->name, sizeof file->name, "%s/", folder);
+    return explain_missing(attempt, rc, err);
+}
+
+int attempt_unpack(struct attempt *attempt, const char *name, const char *folder,
+                   attempt_fill *fill, void *ctx, struct err *err)
+{
+    if (!name_valid(folder) || strlen(folder) + 1 >= ATTEMPT_NAME_BYTES)
+        return err_set(err, ERR_INVALID, "\"%.100s\" is no name for an output folder", folder);
+    for (uint32_t i = 0; i < attempt->files_count; i++)
+        if (!attempt->open[i] && str_eq(attempt->file[i].name, name))
+            return unpack(attempt, &attempt->file[i], folder, fill, ctx, err);
+    return err_set(err, ERR_INTERNAL, "%s is no closed file of %s", name, attempt->task);
 }
 
 int attempt_scratch(struct attempt *attempt, char *path, size_t path_bytes, struct err *err)

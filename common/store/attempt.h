@@ -4,7 +4,7 @@
  * delivery). Under the output folder:
  *   _vlmq/attempt/TASK.LEASE/NAME   private files of one attempt
  *   _vlmq/manifest/TASK.json        the manifest; creating it if absent is the commit
- *   NAME                            the published file
+ *   NAME                            the published file, or folder
  * attempt_open first looks for the manifest: if there is one, *adopted is set, its files are
  * published as far as they are not yet (roll forward), leftovers of other attempts of the task
  * are removed, and the result is filled. Otherwise the caller creates files and commits.
@@ -12,8 +12,9 @@
  * attempt was first, it removes its own files and adopts. A crash between any two steps leaves
  * something that the next attempt, or attempt_sweep, mends. attempt_drop removes the private files.
  * A manifest that lost its files (published and private both missing, or of another size) is
- * ERR_CORRUPT with a sentence. When another attempt of the task has committed and removed this
- * one's private files, the next call that misses them answers ERR_STALE: who opens it again adopts.
+ * ERR_CORRUPT with a sentence; of a folder only that it is there is looked at. When another attempt
+ * of the task has committed and removed this one's private files, the next call that misses them
+ * answers ERR_STALE: who opens it again adopts.
  *
  * One thread at a time per attempt; two open files may be written by two threads. */
 #ifndef STORE_ATTEMPT_H
@@ -38,9 +39,9 @@ struct attempt_counter {
 };
 
 struct attempt_file {
-    char name[ATTEMPT_NAME_BYTES]; /* public name, such as 00042.tar */
-    int64_t bytes;
-    char sha256[65]; /* lower-case hexadecimal */
+    char name[ATTEMPT_NAME_BYTES]; /* public name, such as 00042.tar; a folder's ends in "/" */
+    int64_t bytes;                 /* of a folder: as attempt_unpack was told */
+    char sha256[65]; /* lower-case hexadecimal; of a folder: of the file it was made from */
 };
 
 /* What a manifest says. */
@@ -74,6 +75,16 @@ CHECKED int attempt_file_grow(struct attempt *attempt, struct store_file **file,
                               struct err *err);
 /* Ends a file of the attempt that is open, and removes it; its name may be opened again. */
 void attempt_file_drop(struct attempt *attempt, struct store_file *file);
+/* For a task that will publish a folder, before its work: ERR_INVALID with a sentence where one of
+ * that name is in the way, which no commit of this task has put there. */
+CHECKED int attempt_folder_check(struct attempt *attempt, const char *name, struct err *err);
+/* A folder is published instead of the closed file `name`, by one rename, so that it is there whole
+ * or not at all. fill makes its files out of that file, with names of its own choice and without
+ * syncing them, and tells the sum of their bytes; both paths are on this machine's disk. */
+typedef int attempt_fill(void *ctx, int64_t *bytes, const char *file, const char *folder,
+                         struct err *err);
+CHECKED int attempt_unpack(struct attempt *attempt, const char *name, const char *folder,
+                           attempt_fill *fill, void *ctx, struct err *err);
 /* The private folder on disk for scratch files that are not published; created. */
 CHECKED int attempt_scratch(struct attempt *attempt, char *path, size_t path_bytes,
                             struct err *err);

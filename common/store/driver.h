@@ -28,6 +28,7 @@ struct store_driver {
     int (*remove_tree)(void *impl, const char *name, struct err *err);
     int (*list)(void *impl, const char *folder, store_visit *visit, void *ctx, struct err *err);
     int (*sync)(void *impl, const char *folder, struct err *err);
+    int (*sync_tree)(void *impl, const char *folder, struct err *err);
     int (*clean)(void *impl, const char *folder, struct err *err);
     int (*local_folder)(void *impl, char *path, size_t path_bytes, const char *folder,
                         struct err *err);

@@ -166,6 +166,12 @@ int store_sync(struct store *store, const char *folder, struct err *err)
     return rc ? rc : store->driver->sync(store->impl, folder, err);
 }
 
+int store_sync_tree(struct store *store, const char *folder, struct err *err)
+{
+    const int rc = check_folder(folder, err);
+    return rc ? rc : store->driver->sync_tree(store->impl, folder, err);
+}
+
 int store_clean(struct store *store, const char *folder, struct err *err)
 {
     const int rc = check_folder(folder, err);

@@ -47,6 +47,8 @@ CHECKED int store_list(struct store *store, const char *folder,
                        struct err *err);
 /* Makes the names directly under a folder name durable; a missing folder is fine. */
 CHECKED int store_sync(struct store *store, const char *folder, struct err *err);
+/* Makes everything under a folder name durable, names and bytes, however it was written. */
+CHECKED int store_sync_tree(struct store *store, const char *folder, struct err *err);
 /* Removes what crashed writers left in the making directly under a folder name. Only for one who
  * knows that nobody writes there now. */
 CHECKED int store_clean(struct store *store, const char *folder, struct err *err);

@@ -561,6 +561,8 @@ def replies():
 
 
 def exifs():
+    for file in sorted((SEEDS.parents[1] / "golden" / "exif").glob("*.avif")):
+        put("exif", file.name, file.read_bytes())
     for file in sorted((SEEDS.parents[1] / "golden" / "exif").glob("*.*g")):
         put("exif", file.name, file.read_bytes())
         block = file.read_bytes()
@@ -577,6 +579,10 @@ def boxes():
         ("null", "null"),
     ):
         put("boxes", name, b"\x30\x20" + text.encode())
+    for kind, digits in enumerate((64, 32, 128)):  # also blocked hashes, of the kind size % 3
+        text = "# of a placeholder\r\n\n" + "0123456789abcdef" * (digits // 16) + "  a.jpg"
+        put("boxes", f"hashes_{digits}", (text + "x" * ((kind - len(text)) % 3)).encode())
+
 
 
 def main():

@@ -2,7 +2,8 @@
 """Writes tests/golden/exif/*: pictures with EXIF, and what the package exifread finds in them.
 
 img2dataset writes what exifread finds, as texts; here its raw values become the JSON that exif.h
-promises. Needs Pillow and exifread >= 3:
+promises. Needs Pillow, exifread >= 3, and Debian's libavif-bin (Pillow changes the tags
+of an AVIF):
     python3 tests/golden/make_exif.py
 """
 
@@ -10,6 +11,8 @@ import io
 import json
 import pathlib
 import struct
+import subprocess
+import tempfile
 
 import exifread
 from PIL import Image
@@ -89,16 +92,30 @@ def wanted(data):
     return {key: as_json(key, tag) for key, tag in kept.items() if key not in POINTERS}
 
 
+def saved(picture, form, block):
+    out = io.BytesIO()
+    if form != "AVIF":
+        picture.save(out, form, exif=block)
+        return out.getvalue()
+    picture.save(out, "PNG")
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder)
+        (file / "in.png").write_bytes(out.getvalue())
+        (file / "exif").write_bytes(block.removeprefix(b"Exif\0\0"))
+        tool = ["avifenc", "--jobs", "1", "--exif", file / "exif", file / "in.png"]
+        subprocess.run([*tool, file / "out.avif"], check=True, stdout=-3)
+        return (file / "out.avif").read_bytes()
+
+
 def main():
     HERE.mkdir(exist_ok=True)
     picture = Image.new("RGB", (8, 8), "teal")
     blocks = {"camera": camera(), "big_endian": b"Exif\0\0" + big_endian()}
-    forms = ("camera", "JPEG"), ("camera", "PNG"), ("camera", "WEBP"), ("big_endian", "JPEG")
+    forms = [("camera", form) for form in ("JPEG", "PNG", "WEBP", "AVIF")]
+    forms += [("big_endian", "JPEG"), ("big_endian", "AVIF")]
     for name, form in forms:
-        out = io.BytesIO()
-        picture.save(out, form, exif=blocks[name])
         file = f"{name}.{form.lower()}"
-        (HERE / file).write_bytes(out.getvalue())
+        (HERE / file).write_bytes(saved(picture, form, blocks[name]))
         jpeg = io.BytesIO()  # exifread does not read every container
         picture.save(jpeg, "JPEG", exif=blocks[name])
         tags = wanted(jpeg.getvalue())

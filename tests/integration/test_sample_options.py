@@ -31,6 +31,12 @@ def test_hashes_boxes_and_metadata(fleet, folder, web):  # noqa: F811
     flags = ["--phash", "--no-exif", "--ignore-orientation", "--background", "#102030"]
     fleet.vlmq(*argv, "--output", folder / "out", *more, *flags)
     rows = rows_of(folder / "out")
+    # The first of them is not wanted again; the path is one of the client's.
+    (folder / "unwanted").write_text(rows[0]["md5"] + "  placeholder\n")
+    blocked = ["--blocked-hashes", "unwanted", "--compute-hash", "md5"]
+    fleet.vlmq(*argv, "--output", folder / "less", *blocked)
+    ends = [row["status"] for row in rows_of(folder / "less")]
+    assert [end == "blocked" for end in ends] == [row["md5"] == rows[0]["md5"] for row in rows]
     assert [row["status"] for row in rows[-2:]] == ["hash_mismatch", "bad_boxes"]
     for row, name in zip(rows, web.names):
         assert row["status"] == "success"

@@ -6,6 +6,7 @@
  * EXIF's orientation, which AVIF readers must ignore; as in Pillow, a clean aperture does not crop
  * and ICC profiles are ignored. */
 #include "worker/pipe/decode_codec.h"
+#include "worker/pipe/exif_tiff.h"
 
 #include <avif/avif.h>
 #include <string.h>
@@ -40,6 +41,8 @@ static enum decode_status failed(struct decode_info *info, const avifDecoder *de
     decode_message(info, "%s%s%s", avifResultToString(result), detail[0] ? ": " : "", detail);
     /* Sizes above libavif's own limits fail in the parser, which tells so in words only. */
     if (strstr(detail, "too large")) return DECODE_TOO_MANY_PIXELS;
+    /* A place behind the file's end, where its boxes say that data stands. */
+    if (strstr(detail, "truncated")) return DECODE_TRUNCATED;
     return status_of(result);
 }
 
@@ -104,19 +107,37 @@ static enum decode_status run(avifDecoder *decoder, struct image *image, struct 
     return make_picture(image, info, decoder);
 }
 
-enum decode_status decode_avif(struct image *image, struct decode_info *info, const uint8_t *data,
-                               size_t bytes, const struct decode_options *options)
+static avifDecoder *open_file(const uint8_t *data, size_t bytes)
 {
     avifDecoder *decoder = avifDecoderCreate();
-    if (!decoder) return DECODE_NO_MEMORY;
+    if (!decoder) return NULL;
     decoder->maxThreads = 1; /* the pictures of a shard are the parallel part */
     decoder->ignoreExif = AVIF_TRUE;
     decoder->ignoreXMP = AVIF_TRUE;
     /* Encoders in the wild forget these boxes; Pillow takes their files, too. */
     decoder->strictFlags &= ~(avifStrictFlags)(AVIF_STRICT_PIXI_REQUIRED | AVIF_STRICT_CLAP_VALID);
-    enum decode_status status = DECODE_NO_MEMORY;
-    if (avifDecoderSetIOMemory(decoder, data, bytes) == AVIF_RESULT_OK)
-        status = run(decoder, image, info, options);
+    if (avifDecoderSetIOMemory(decoder, data, bytes) == AVIF_RESULT_OK) return decoder;
+    avifDecoderDestroy(decoder);
+    return NULL;
+}
+
+bool exif_of_avif(struct buf *out, const uint8_t *data, size_t bytes)
+{
+    avifDecoder *decoder = open_file(data, bytes);
+    if (!decoder) return false;
+    decoder->ignoreExif = AVIF_FALSE;
+    const bool found = avifDecoderParse(decoder) == AVIF_RESULT_OK && decoder->image->exif.size > 0;
+    if (found) buf_add(out, decoder->image->exif.data, decoder->image->exif.size);
+    avifDecoderDestroy(decoder);
+    return found && !buf_failed(out);
+}
+
+enum decode_status decode_avif(struct image *image, struct decode_info *info, const uint8_t *data,
+                               size_t bytes, const struct decode_options *options)
+{
+    avifDecoder *decoder = open_file(data, bytes);
+    if (!decoder) return DECODE_NO_MEMORY;
+    const enum decode_status status = run(decoder, image, info, options);
     avifDecoderDestroy(decoder);
     return status;
 }

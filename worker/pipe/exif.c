@@ -62,17 +62,19 @@ static bool find_png(struct exif_tiff *tiff, struct exif_span file)
     return false;
 }
 
+bool exif_read(struct exif_tiff *tiff, struct exif_span block)
+{
+    const size_t skip = has_text(block, 0, "Exif\0\0", 6) ? 6 : 0;
+    return read_header(tiff, exif_part(block, skip, block.bytes - skip));
+}
+
 static bool find_webp(struct exif_tiff *tiff, struct exif_span file)
 {
     size_t at = 12; /* after RIFF, size, WEBP */
     while (exif_has(file, at, 8)) {
         const size_t length = exif_get(file, at + 4, 4, true);
         if (!exif_has(file, at + 8, length)) return false;
-        if (has_text(file, at, "EXIF", 4)) {
-            const struct exif_span body = exif_part(file, at + 8, length);
-            const size_t skip = has_text(body, 0, "Exif\0\0", 6) ? 6 : 0;
-            return read_header(tiff, exif_part(body, skip, body.bytes - skip));
-        }
+        if (has_text(file, at, "EXIF", 4)) return exif_read(tiff, exif_part(file, at + 8, length));
         at += 8 + length + (length & 1);
     }
     return false;

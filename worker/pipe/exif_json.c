@@ -306,15 +306,32 @@ static void put_directory(struct writer *writer, size_t at, enum directory direc
     }
 }
 
+/* avif: holds the block of such a file, which need not stand in one piece there. */
+static bool find_block(struct exif_tiff *tiff, struct buf *avif, const uint8_t *data, size_t bytes,
+                       enum decode_format format)
+{
+    if (format != DECODE_FORMAT_AVIF) return exif_find(tiff, data, bytes, format);
+#ifdef VLMQ_AVIF
+    if (exif_of_avif(avif, data, bytes))
+        return exif_read(tiff, (struct exif_span){(const uint8_t *)avif->data, avif->len});
+#else
+    (void)avif;
+#endif
+    return false;
+}
+
 void exif_json(struct buf *out, const uint8_t *data, size_t bytes, enum decode_format format)
 {
     struct writer writer = {.out = out, .start = out->len, .read_left = READ_BYTES_MAX};
     struct pointers found = {0}, ignored = {0};
+    struct buf avif;
+    buf_init(&avif, 0);
     buf_byte(out, '{');
-    if (exif_find(&writer.tiff, data, bytes, format) && !buf_failed(out)) {
+    if (find_block(&writer.tiff, &avif, data, bytes, format) && !buf_failed(out)) {
         put_directory(&writer, writer.tiff.first, DIRECTORY_IMAGE, &found);
         if (found.exif) put_directory(&writer, found.exif, DIRECTORY_EXIF, &ignored);
         if (found.gps) put_directory(&writer, found.gps, DIRECTORY_GPS, &ignored);
     }
     buf_byte(out, '}');
+    buf_deinit(&avif);
 }

@@ -4,6 +4,7 @@
 #ifndef PIPE_EXIF_TIFF_H
 #define PIPE_EXIF_TIFF_H
 
+#include "common/base/buf.h"
 #include "worker/pipe/decode.h"
 
 #include <stdbool.h>
@@ -54,6 +55,10 @@ struct exif_tiff {
 /* Finds and reads the header of the TIFF block of a JPEG, PNG or WebP; false: there is none. */
 bool exif_find(struct exif_tiff *tiff, const uint8_t *data, size_t bytes,
                enum decode_format format);
+/* The same of a block on its own, with or without the "Exif" that some containers put before it. */
+bool exif_read(struct exif_tiff *tiff, struct exif_span block);
+/* Appends an AVIF's block to out; false: there is none. See decode_avif.c. */
+bool exif_of_avif(struct buf *out, const uint8_t *data, size_t bytes);
 /* NULL: unknown. gps: of the GPS directory, which has numbers of its own. */
 const char *exif_tag_name(bool gps, uint32_t tag);
 

@@ -241,6 +241,13 @@ static int folder_sync(void *impl, const char *folder, struct err *err)
     return fs_exists(path) ? fs_sync_dir(path, err) : 0;
 }
 
+static int folder_sync_tree(void *impl, const char *folder, struct err *err)
+{
+    char path[PATH_MAX];
+    const int rc = folder_path(impl, path, folder, err);
+    return rc ? rc : fs_sync_tree(path, err);
+}
+
 static int clean_one(void *ctx, const char *name, struct err *err)
 {
     char path[PATH_MAX];
@@ -289,6 +296,7 @@ const struct store_driver store_driver_fs = {
     .remove_tree = folder_remove_tree,
     .list = folder_list,
     .sync = folder_sync,
+    .sync_tree = folder_sync_tree,
     .clean = folder_clean,
     .local_folder = folder_local,
     .free_bytes = folder_free_bytes,

@@ -4,6 +4,7 @@
 #include "tests/support/web_server.h"
 #include "tests/unit/jobs/job_harness.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 
@@ -29,6 +30,8 @@ static int start(void **state)
     files = test_dir_new();
     put(files, "a", "no picture: fetched, if it ends as unknown_format");
     put(files, "b", "another one");
+    put(files, "c", "one that is fetched twice");
+    put(files, "d", "one that is fetched four times");
     web_server_start(&web, SCRIPT, files, NULL);
     return 0;
 }
@@ -199,6 +202,29 @@ TEST(download, asks_once_for_a_url_of_many_rows)
     EXPECT_EQ(counter(&run, "fetch.shared"), 57);
     EXPECT_EQ(counter(&run, "status.bad_url"), 2);
     run_deinit(&run);
+}
+
+/* A body that the scratch file did not take is asked for again, by one row after another. */
+TEST(download, asks_again_for_what_a_full_disk_did_not_keep)
+{
+    UNUSED_STATE;
+    for (int64_t fails = 1; fails <= 3; fails += 2) {
+        struct run run;
+        char path[64], asked[64];
+        run_init(&run);
+        (void)snprintf(path, sizeof path, "jitter/%s?same=full", fails == 1 ? "c" : "d");
+        (void)snprintf(asked, sizeof asked, "/jitter/%s", fails == 1 ? "c" : "d");
+        for (uint32_t i = 0; i < 5; i++) add(&run, path, i);
+        pack(&run);
+        EXPECT_OK(harness_run(&run.harness, JOB_PLAN, NULL), &run.harness.err);
+        (void)fs_fail(0, fails, ENOSPC); /* the first writes of a task are those of these bodies */
+        EXPECT_OK(harness_run(&run.harness, JOB_WORK, run.harness.host.tasks), &run.harness.err);
+        EXPECT(fs_fail(-1, 0, 0) > fails);
+        EXPECT_EQ(harness_counter(&run.harness, "status.unknown_format"), 5);
+        EXPECT_EQ(harness_counter(&run.harness, "fetch.shared"), 4 - fails);
+        EXPECT_EQ(requests(asked), 1 + fails);
+        run_deinit(&run);
+    }
 }
 
 TEST(download, keeps_to_opt_outs_unless_told_otherwise)
@@ -406,7 +432,10 @@ TEST(download, decodes_data_urls)
     struct run run;
     run_init(&run);
     buf_text(&run.list, "\"data:a/b,hello\",one\nfile:///etc/passwd,two\n");
+    buf_text(&run.list, "\"data:a/b,hello\",three\n");
     run_job(&run);
+    EXPECT_EQ(counter(&run, "fetch.shared"), 0); /* it has nothing to wait for */
+    EXPECT_TEXT(field(&run, 2, "sha256"), field(&run, 0, "sha256"));
     EXPECT_TEXT(field(&run, 0, "status"), "unknown_format");
     EXPECT_TEXT(field(&run, 0, "content_type"), "a/b");
     EXPECT_TEXT(field(&run, 1, "status"), "bad_url");
@@ -417,6 +446,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(download, asks_once_for_a_url_of_many_rows),
+        RUN(download, asks_again_for_what_a_full_disk_did_not_keep),
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
         RUN(download, asks_a_host_for_few_at_a_time),
         RUN(download, tells_where_redirects_ended),

@@ -373,6 +373,90 @@ TEST(sample, must_have_the_hash_of_the_list)
     buf_deinit(&file);
 }
 
+static void put_hashes(struct trial *trial, char *path, size_t path_bytes, const char *lines)
+{
+    struct err err;
+    EXPECT(fs_join(path, path_bytes, trial->dir, "hashes"));
+    EXPECT_OK(fs_put(path, lines, strlen(lines), &err), &err);
+    trial->spec.blocked_hashes = path;
+}
+
+TEST(sample, is_not_made_of_blocked_bytes)
+{
+    UNUSED_STATE;
+    static const char *const names[] = {"420.jpg", "rgb.png", "lossy.webp"};
+    struct trial trial;
+    struct buf lines, file;
+    struct err err;
+    char path[600], hash[HASH_TEXT_MAX];
+    buf_init(&lines, 0);
+    buf_init(&file, 0);
+    trial_init(&trial, "list.csv");
+    trial.spec.compute_hash = VLMQ__JOBS__DOWNLOAD_HASH__DOWNLOAD_HASH_SHA512;
+    buf_text(&lines, "# not available\r\n\n");
+    buf_text(&trial.list, "url\n");
+    for (int i = 0; i < 3; i++) {
+        buf_clear(&file);
+        (void)snprintf(path, sizeof path, IMAGES "/%s", names[i]);
+        EXPECT_OK(fs_read(&file, path, 1 << 20, &err), &err);
+        EXPECT(hash_text(hash, HASH_SHA512, file.data, file.len));
+        if (i == 1) hash[5] = hash[5] == '0' ? '1' : '0'; /* another one */
+        for (char *c = hash; i == 2 && *c; c++) *c = (char)toupper((unsigned char)*c);
+        buf_printf(&lines, "%s%s", hash, i == 2 ? "" : "  some.jpg\n");
+        add_url(&trial, names[i]);
+        buf_byte(&trial.list, '\n');
+    }
+    put_hashes(&trial, path, sizeof path, buf_str(&lines));
+    run(&trial);
+    for (uint32_t i = 0; i < 3; i++) {
+        json_t *line = row(&trial, i);
+        EXPECT_TEXT(field(line, "status"), i == 1 ? "success" : "blocked");
+        EXPECT_TEXT(field(line, "class"), i == 1 ? "success" : "failed_to_download");
+        EXPECT_TEXT(field(line, "format"), i == 0 ? "jpeg" : i == 1 ? "png" : "webp");
+        EXPECT_EQ(strlen(field(line, "sha512")), 128);
+        json_decref(line);
+    }
+    struct buf manifest;
+    buf_init(&manifest, 0);
+    read_output(&trial, "manifest.json", &manifest);
+    hash_sha256_text(hash, buf_str(&lines), lines.len);
+    EXPECT(strstr(buf_str(&manifest), hash) != NULL);
+    buf_deinit(&manifest);
+    /* A task uses the hashes that the plan has seen; a plan refuses others over the same output. */
+    put_hashes(&trial, path, sizeof path, "# none\n");
+    EXPECT_OK(harness_run(&trial.harness, JOB_WORK, trial.harness.host.tasks), &trial.harness.err);
+    EXPECT_EQ(harness_run(&trial.harness, JOB_PLAN, NULL), ERR_INVALID);
+    EXPECT(strstr(trial.harness.err.msg, "--blocked-hashes") != NULL);
+    buf_deinit(&lines);
+    buf_deinit(&file);
+    trial_deinit(&trial);
+}
+
+TEST(sample, is_not_judged_by_hashes_that_cannot_be_read)
+{
+    UNUSED_STATE;
+    static const char *const wrong[] = {"abc\n", "\n \n0123456789abcdef0123456789abcdeg\n",
+                                        "900150983cd24fb0d6963f7d28e17f72 ok\nx"};
+    static const char *const lines[] = {"line 1 ", "line 3 ", "line 2 "};
+    struct trial trial;
+    char path[600];
+    trial_init(&trial, "list.csv");
+    trial.spec.compute_hash = VLMQ__JOBS__DOWNLOAD_HASH__DOWNLOAD_HASH_MD5;
+    for (int i = 0; i < 5; i++) {
+        put_hashes(&trial, path, sizeof path, wrong[i < 3 ? i : 0]);
+        if (i == 3) EXPECT_EQ(unlink(path), 0);
+        if (i == 4) trial.spec.compute_hash = VLMQ__JOBS__DOWNLOAD_HASH__DOWNLOAD_HASH_NONE;
+        const size_t bytes = vlmq__jobs__download__pack(&trial.spec, trial.packed);
+        trial.harness.spec = (struct job_bytes){trial.packed, bytes};
+        EXPECT_EQ(harness_run(&trial.harness, JOB_PLAN, NULL),
+                  i == 3 ? ERR_NOT_FOUND : ERR_INVALID);
+        const char *want = i < 3 ? lines[i] : i == 3 ? "hashes" : "--blocked-hashes needs a hash";
+        if (!strstr(trial.harness.err.msg, want)) fail_msg("%s", trial.harness.err.msg);
+        EXPECT(!fs_exists(trial.output));
+    }
+    trial_deinit(&trial);
+}
+
 /* The sum of differences between neighbours: less where it is blurred. */
 static int64_t detail(const struct trial *trial, const char *key)
 {
@@ -593,6 +677,7 @@ TEST(sample, has_options_that_are_part_of_the_claim)
     CLAIMS(trial.spec.compute_hash = 1);
     CLAIMS(trial.spec.compute_hash = 3);
     CLAIMS(trial.spec.verify_hash_column = text("sum"));
+    CLAIMS(trial.spec.output_format = 1);
 #undef CLAIMS
     trial.spec.background = text("#FFFFFF"); /* as it is by default */
     claim(&trial, &other);
@@ -612,6 +697,8 @@ int main(void)
         RUN(sample, has_the_hash_that_is_asked_for),
         RUN(sample, has_a_perceptual_hash_if_asked_for),
         RUN(sample, must_have_the_hash_of_the_list),
+        RUN(sample, is_not_made_of_blocked_bytes),
+        RUN(sample, is_not_judged_by_hashes_that_cannot_be_read),
         RUN(sample, is_blurred_where_the_list_says),
         RUN(sample, is_never_kept_as_it_came_when_something_is_to_be_hidden),
         RUN(sample, takes_boxes_for_what_they_are),

@@ -184,6 +184,10 @@ TEST(decode, bounds_an_avif)
     for (size_t bytes = 0; bytes < file.len; bytes += 7)
         EXPECT(try(&info, file.data, bytes) != DECODE_OK);
     buf_deinit(&file);
+    load(&file, "420.avif");
+    for (size_t bytes = 12; bytes < file.len; bytes++)
+        EXPECT_EQ(try(&info, file.data, bytes), DECODE_TRUNCATED);
+    buf_deinit(&file);
 }
 #endif
 

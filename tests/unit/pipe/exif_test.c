@@ -206,7 +206,56 @@ TEST(exif, has_the_tags_that_exifread_finds)
     check_golden("camera.png", DECODE_FORMAT_PNG);
     check_golden("camera.webp", DECODE_FORMAT_WEBP);
     check_golden("big_endian.jpeg", DECODE_FORMAT_JPEG);
+#ifdef VLMQ_AVIF
+    check_golden("camera.avif", DECODE_FORMAT_AVIF);
+    check_golden("big_endian.avif", DECODE_FORMAT_AVIF);
+#endif
 }
+
+#ifdef VLMQ_AVIF
+TEST(exif, of_an_avif_is_there_whole_or_not)
+{
+    UNUSED_STATE;
+    struct buf file, whole;
+    struct err err;
+    buf_init(&file, 0);
+    buf_init(&whole, 0);
+    EXPECT_OK(fs_read(&file, TESTS_DIR "/golden/exif/camera.avif", 1 << 20, &err), &err);
+    exif_json(&whole, (const uint8_t *)file.data, file.len, DECODE_FORMAT_AVIF);
+    EXPECT(whole.len > 300);
+    /* The file's own rotation is what turns it. */
+    EXPECT(strstr(buf_str(&whole), "\"Image Orientation\":6") != NULL);
+    EXPECT_EQ(exif_orientation((const uint8_t *)file.data, file.len, DECODE_FORMAT_AVIF), 1);
+    uint32_t none = 0;
+    for (size_t bytes = 0; bytes < file.len; bytes++) {
+        struct buf json;
+        uint8_t *exact = mem_new(bytes + 1); /* so that a byte read too many is noticed */
+        memcpy(exact + 1, file.data, bytes);
+        buf_init(&json, 0);
+        exif_json(&json, exact + 1, bytes, DECODE_FORMAT_AVIF);
+        if (strcmp(buf_str(&json), "{}") == 0)
+            none++;
+        else
+            EXPECT_TEXT(buf_str(&json), buf_str(&whole));
+        buf_deinit(&json);
+        mem_free(exact);
+    }
+    EXPECT(none > 100);
+    for (size_t at = 0; at < file.len; at++) {
+        struct buf json;
+        file.data[at] = (char)(file.data[at] ^ 0x55);
+        buf_init(&json, 0);
+        exif_json(&json, (const uint8_t *)file.data, file.len, DECODE_FORMAT_AVIF);
+        json_t *object = json_loadb(json.data, json.len, JSON_REJECT_DUPLICATES, NULL);
+        EXPECT(json_is_object(object));
+        json_decref(object);
+        buf_deinit(&json);
+        file.data[at] = (char)(file.data[at] ^ 0x55);
+    }
+    buf_deinit(&file);
+    buf_deinit(&whole);
+}
+#endif
 
 /* A JPEG around one directory whose values stand in the entries. */
 static void expect_tags(const struct tag *tag, uint32_t tags, const char *want)
@@ -329,6 +378,9 @@ int main(void)
         RUN(exif, does_not_believe_lengths),
         RUN(exif, never_reads_outside_whatever_is_cut_or_changed),
         RUN(exif, has_the_tags_that_exifread_finds),
+#ifdef VLMQ_AVIF
+        RUN(exif, of_an_avif_is_there_whole_or_not),
+#endif
         RUN(exif, writes_each_value_as_what_it_is),
         RUN(exif, survives_directories_that_point_to_each_other),
         RUN(exif, leaves_out_what_is_large_and_goes_on),

@@ -109,7 +109,7 @@ static void expect_whole(const char *root, const struct attempt_manifest *manife
     EXPECT_EQ(output_names(root, "_vlmq/attempt"), 0);
     sweep(root);
     output_check(root, manifest);
-    EXPECT_EQ(output_names(root, ""), 3);
+    EXPECT_EQ(output_names(root, ""), OUTPUT_FILES + 1);
     EXPECT_EQ(output_names(root, "_vlmq/attempt"), 0);
     EXPECT(output_names(root, "_vlmq") <= 2); /* those two */
     EXPECT_EQ(output_names(root, "_vlmq/manifest"), 1);

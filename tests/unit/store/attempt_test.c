@@ -22,7 +22,7 @@ TEST(attempt, commit_publishes_and_clears_up)
     EXPECT_OK(output_make(dir, 1, &manifest, &adopted, &err), &err);
     EXPECT(!adopted);
     output_check(dir, &manifest);
-    names_are(dir, "", 3); /* two files and _vlmq */
+    names_are(dir, "", OUTPUT_FILES + 1); /* and _vlmq */
     names_are(dir, "_vlmq/manifest", 1);
     names_are(dir, "_vlmq/attempt", 0);
     test_dir_remove(dir);
@@ -260,6 +260,14 @@ static void remove_below(const char *root, const char *name)
     EXPECT_EQ(unlink(path), 0);
 }
 
+static void move_below(const char *root, const char *from, const char *to)
+{
+    char from_path[PATH_MAX], to_path[PATH_MAX];
+    EXPECT(fs_join(from_path, sizeof from_path, root, from));
+    EXPECT(fs_join(to_path, sizeof to_path, root, to));
+    EXPECT_EQ(rename(from_path, to_path), 0);
+}
+
 static void replace_below(const char *root, const char *name, const char *text)
 {
     char path[PATH_MAX];
@@ -310,9 +318,68 @@ TEST(attempt, manifest_without_its_files_is_corrupt)
     EXPECT_EQ(output_make(dir, 2, &manifest, &adopted, &err), ERR_CORRUPT);
     EXPECT(strstr(err.msg, "missing") != NULL);
     remove_below(dir, "_vlmq/manifest/" OUTPUT_TASK ".json");
+    /* The folder is not replaced: it is not known whose it is. */
+    EXPECT_EQ(output_make(dir, 2, &manifest, &adopted, &err), ERR_INVALID);
+    EXPECT(strstr(err.msg, OUTPUT_TASK "/ is there already") != NULL);
+    move_below(dir, OUTPUT_TASK, "away");
     EXPECT_OK(output_make(dir, 2, &manifest, &adopted, &err), &err);
     EXPECT(!adopted);
     output_check(dir, &manifest);
+    test_dir_remove(dir);
+}
+
+TEST(attempt, manifest_without_its_folder_is_corrupt)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest;
+    struct err err;
+    bool adopted;
+    const char *dir = test_dir_new();
+    EXPECT_OK(output_make(dir, 1, &manifest, &adopted, &err), &err);
+    move_below(dir, OUTPUT_TASK, "away");
+    EXPECT_EQ(output_make(dir, 2, &manifest, &adopted, &err), ERR_CORRUPT);
+    EXPECT(strstr(err.msg, OUTPUT_TASK "/, committed") != NULL);
+    EXPECT(strstr(err.msg, "missing") != NULL);
+    move_below(dir, "away", OUTPUT_TASK);
+    EXPECT_OK(output_make(dir, 2, &manifest, &adopted, &err), &err);
+    EXPECT(adopted);
+    output_check(dir, &manifest);
+    test_dir_remove(dir);
+}
+
+/* The commit stands; the folder that came in between is told of, and the next one publishes. */
+TEST(attempt, folder_in_the_way_is_not_replaced)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest = {0}, later;
+    struct attempt *attempt;
+    struct store *store;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES], path[PATH_MAX];
+    const char *dir = test_dir_new();
+    id_lease(lease);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&attempt, store, "t", lease, &adopted, &later, &err), &err);
+    EXPECT_OK(attempt_folder_check(attempt, "f", &err), &err);
+    EXPECT_OK(attempt_file_open(attempt, &file, "x", &err), &err);
+    EXPECT_EQ(attempt_unpack(attempt, "x", "f", output_fill, NULL, &err), ERR_INTERNAL);
+    EXPECT_OK(attempt_file_close(attempt, file, &err), &err);
+    EXPECT_EQ(attempt_unpack(attempt, "y", "f", output_fill, NULL, &err), ERR_INTERNAL);
+    EXPECT_EQ(attempt_unpack(attempt, "x", "_vlmq", output_fill, NULL, &err), ERR_INVALID);
+    EXPECT_EQ(attempt_unpack(attempt, "x", "../f", output_fill, NULL, &err), ERR_INVALID);
+    EXPECT_OK(attempt_unpack(attempt, "x", "f", output_fill, NULL, &err), &err);
+    EXPECT_OK(store_put(store, "f/foreign", "x", 1, &err), &err);
+    EXPECT_EQ(attempt_commit(attempt, &manifest, &adopted, &err), ERR_CORRUPT);
+    EXPECT(strstr(err.msg, "f/ is in the way") != NULL);
+    attempt_close(attempt);
+    EXPECT_OK(store_remove_tree(store, "f", &err), &err);
+    EXPECT_OK(attempt_sweep(store, &err), &err);
+    EXPECT(fs_join(path, sizeof path, dir, "f/a"));
+    EXPECT(fs_exists(path));
+    names_are(dir, "_vlmq/attempt", 0);
+    store_close(store);
     test_dir_remove(dir);
 }
 
@@ -494,6 +561,8 @@ int main(void)
         RUN(attempt, tasks_with_a_common_beginning_do_not_touch_each_other),
         RUN(attempt, overtaken_attempt_removes_its_files_also_when_publishing_fails),
         RUN(attempt, manifest_without_its_files_is_corrupt),
+        RUN(attempt, manifest_without_its_folder_is_corrupt),
+        RUN(attempt, folder_in_the_way_is_not_replaced),
         RUN(attempt, damaged_manifests_are_told_apart_from_missing_ones),
         RUN(attempt, manifest_with_a_name_that_leaves_the_output_is_refused),
         RUN(attempt, each_visits_in_the_order_of_names),

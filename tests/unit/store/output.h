@@ -9,8 +9,12 @@
 #include "common/store/attempt.h"
 #include "tests/support/test.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OUTPUT_TASK "00042"
 
@@ -22,11 +26,41 @@ static inline size_t output_text(char *dst, size_t dst_bytes, int writer, int i)
     return (size_t)bytes;
 }
 
-/* One whole attempt with two files, as a kind makes it. Returns 0 or a code. */
+#define OUTPUT_FILES 3 /* two, and a folder with two more that is made from a third */
+
+static inline int output_copy(const char *folder, const char *name, const struct buf *text,
+                              struct err *err)
+{
+    char path[PATH_MAX];
+    EXPECT(fs_join(path, sizeof path, folder, name));
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) return err_errno(err, errno, "create %s", path);
+    const int rc = fs_write_all(fd, text->data, text->len, path, err);
+    (void)close(fd);
+    return rc;
+}
+
+/* Fills the folder with two copies. */
+static inline int output_fill(void *ctx, int64_t *bytes, const char *file, const char *folder,
+                              struct err *err)
+{
+    struct buf text;
+    (void)ctx;
+    buf_init(&text, 0);
+    int rc = fs_read(&text, file, 4096, err);
+    if (!rc) rc = output_copy(folder, "a", &text, err);
+    if (!rc) rc = output_copy(folder, "b", &text, err);
+    *bytes = 2 * (int64_t)text.len;
+    buf_deinit(&text);
+    return rc;
+}
+
+/* One whole attempt, as a kind makes it. Returns 0 or a code. */
 static inline int output_make(const char *root, int writer, struct attempt_manifest *manifest,
                               bool *adopted, struct err *err)
 {
-    static const char *const name[] = {OUTPUT_TASK ".tar", OUTPUT_TASK "_stats.json"};
+    static const char *const name[] = {OUTPUT_TASK ".tar", OUTPUT_TASK "_stats.json",
+                                       OUTPUT_TASK ".pack"};
     struct store *store = NULL;
     struct attempt *attempt = NULL;
     char lease[LEASE_ID_BYTES], text[64];
@@ -35,7 +69,8 @@ static inline int output_make(const char *root, int writer, struct attempt_manif
     memset(manifest, 0, sizeof *manifest);
     int rc = store_open(&store, root, true, err);
     if (!rc) rc = attempt_open(&attempt, store, OUTPUT_TASK, lease, &was_there, manifest, err);
-    for (int i = 0; !rc && !was_there && i < 2; i++) {
+    if (!rc && !was_there) rc = attempt_folder_check(attempt, OUTPUT_TASK, err);
+    for (int i = 0; !rc && !was_there && i < OUTPUT_FILES; i++) {
         struct store_file *file;
         rc = attempt_file_open(attempt, &file, name[i], err);
         if (rc) break;
@@ -44,6 +79,8 @@ static inline int output_make(const char *root, int writer, struct attempt_manif
         rc = attempt_file_close(attempt, file, err);
     }
     *adopted = was_there;
+    if (!rc && !was_there)
+        rc = attempt_unpack(attempt, name[2], OUTPUT_TASK, output_fill, NULL, err);
     if (!rc && !was_there) {
         manifest->items = 2;
         manifest->items_ok = 2;
@@ -93,13 +130,16 @@ static inline void output_check(const char *root, const struct attempt_manifest 
     EXPECT_OK(attempt_manifest_read(store, OUTPUT_TASK, &manifest, &err), &err);
     EXPECT_TEXT(manifest.lease, expected->lease);
     EXPECT_MEM(manifest.digest, expected->digest, sizeof manifest.digest);
-    EXPECT_EQ(manifest.files_count, 2);
+    EXPECT_EQ(manifest.files_count, OUTPUT_FILES);
+    EXPECT_EQ(output_names(root, OUTPUT_TASK), 2);
     for (uint32_t i = 0; i < manifest.files_count; i++) {
         struct buf text;
         char sha256[HASH_SHA256_TEXT];
+        const bool folder = str_has_suffix(manifest.file[i].name, "/");
+        const char *name = folder ? OUTPUT_TASK "/b" : manifest.file[i].name;
         buf_init(&text, 0);
-        EXPECT_OK(store_get(store, &text, manifest.file[i].name, 4096, &err), &err);
-        EXPECT_EQ(text.len, manifest.file[i].bytes);
+        EXPECT_OK(store_get(store, &text, name, 4096, &err), &err);
+        EXPECT_EQ((int64_t)text.len * (folder ? 2 : 1), manifest.file[i].bytes);
         hash_sha256_text(sha256, buf_str(&text), text.len);
         EXPECT_TEXT(sha256, manifest.file[i].sha256);
         buf_deinit(&text);

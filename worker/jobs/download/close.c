@@ -3,6 +3,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "worker/jobs/download/blocked.h"
 #include "worker/jobs/download/list_slice.h"
 
 #include <inttypes.h>
@@ -17,7 +18,8 @@ struct closing {
     struct store *store;
     struct totals totals;
     struct strip strip;
-    struct buf shards; /* the manifest's list */
+    struct blocked *blocked; /* for the spec alone */
+    struct buf shards;       /* the manifest's list */
     char tar[STRIP_SHARDS][ATTEMPT_NAME_BYTES];
     uint32_t tars_count;
 };
@@ -81,7 +83,7 @@ static int visit(void *ctx, const struct attempt_manifest *manifest, struct err 
         buf_failed(&closing->shards) ? err_set(err, ERR_LIMIT, "no memory for the manifest") : 0;
     for (uint32_t i = 0; i < manifest->files_count && !rc; i++) {
         const char *name = manifest->file[i].name;
-        if (str_has_suffix(name, ".tar")) note_tar(closing, name);
+        if (str_has_suffix(name, ".tar") || str_has_suffix(name, "/")) note_tar(closing, name);
         if (!str_has_suffix(name, "_stats.json")) continue;
         buf_init(&stats, STATS_BYTES_MAX);
         rc = store_get(closing->store, &stats, name, STATS_BYTES_MAX, err);
@@ -136,6 +138,7 @@ static int close_run(struct closing *closing, struct err *err)
     int rc =
         download_options_init(&closing->options, env->arena, env->spec.data, env->spec.bytes, err);
     if (!rc) rc = store_open(&closing->store, closing->options.output, true, err);
+    if (!rc) rc = blocked_open(&closing->blocked, closing->store, &closing->options, err);
     if (!rc) rc = attempt_sweep(closing->store, err);
     if (!rc) rc = attempt_each(closing->store, visit, closing, err);
     if (!rc) add_pictures(closing);
@@ -155,6 +158,7 @@ int download_close(struct job_env *env, struct job_result *result, struct err *e
     const int rc = close_run(closing, err);
     if (!rc) (void)str_copy(result->made, sizeof result->made, "report.html");
     strip_deinit(&closing->strip);
+    blocked_free(closing->blocked);
     buf_deinit(&closing->shards);
     store_close(closing->store);
     mem_free(closing);

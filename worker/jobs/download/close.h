@@ -39,9 +39,9 @@ struct strip {
     struct buf picture[STRIP_PICTURES];
     uint32_t count;
 };
-/* Takes the first samples of a shard's tar until the strip has `until` pictures; what cannot be
- * read is passed over. */
-void strip_add(struct strip *strip, struct store *store, const char *tar, uint32_t until);
+/* Takes the first samples of a shard, a tar or a folder ("00042/"), until the strip has `until`
+ * pictures; what cannot be read is passed over. */
+void strip_add(struct strip *strip, struct store *store, const char *shard, uint32_t until);
 void strip_deinit(struct strip *strip);
 
 /* A whole HTML page that needs nothing from outside. */

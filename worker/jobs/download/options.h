@@ -40,7 +40,10 @@ struct download_options {
     uint8_t background[3];
     bool ignore_orientation, no_exif;
     bool no_hash, phash;
-    enum hash_kind hash; /* of the bytes received */
+    const char *blocked_hashes;            /* a path; NULL: none */
+    char blocked_sha256[HASH_SHA256_TEXT]; /* of that file; "" until blocked.h has read it */
+    bool files;                            /* a folder for each shard instead of a tar */
+    enum hash_kind hash;                   /* of the bytes received */
 };
 
 /* Lets protobuf-c unpack into an arena; failed tells a full arena from bad bytes. */

@@ -35,6 +35,9 @@ static int choose_hash(struct download_options *options, const Vlmq__Jobs__Downl
     if (options->no_hash && spec->verify_hash_column[0])
         return err_set(err, ERR_INVALID,
                        "--verify-hash-column needs a hash: --compute-hash names which it is");
+    if (options->no_hash && spec->blocked_hashes[0])
+        return err_set(err, ERR_INVALID,
+                       "--blocked-hashes needs a hash: --compute-hash names which it is");
     if (options->no_hash) return 0;
     if (kind < 0 || kind >= (int)HASH_KINDS_COUNT)
         return err_set(err, ERR_INVALID, "--compute-hash has no kind number %d", kind);
@@ -48,6 +51,11 @@ int download_options_sample(struct download_options *options, const Vlmq__Jobs__
     options->ignore_orientation = spec->ignore_orientation;
     options->no_exif = spec->no_exif;
     options->phash = spec->phash;
+    options->blocked_hashes = spec->blocked_hashes[0] ? spec->blocked_hashes : NULL;
+    options->files = spec->output_format == VLMQ__JOBS__DOWNLOAD_OUTPUT__DOWNLOAD_OUTPUT_FILES;
+    if (!options->files && (int)spec->output_format != 0)
+        return err_set(err, ERR_INVALID, "--output-format has no format number %d",
+                       (int)spec->output_format);
     const int rc = choose_background(options, spec->background, err);
     return rc ? rc : choose_hash(options, spec, err);
 }
@@ -77,6 +85,9 @@ void download_options_sample_json(const struct download_options *options, struct
         buf_printf(out, ",\"compute_hash\":\"%s\"",
                    options->no_hash ? "none" : hash_kind_name(options->hash));
     if (options->phash) buf_text(out, ",\"phash\":true");
+    if (options->blocked_sha256[0])
+        buf_printf(out, ",\"blocked_hashes\":\"%s\"", options->blocked_sha256);
+    if (options->files) buf_text(out, ",\"output_format\":\"files\"");
     add_column(out, "verify_hash_column", options->column[LIST_HASH]);
     add_column(out, "bbox_column", options->column[LIST_BOXES]);
 }

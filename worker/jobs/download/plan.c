@@ -17,6 +17,7 @@
 #include "common/base/str.h"
 #include "common/store/attempt.h"
 #include "proto/schema/jobs/download.pb-c.h"
+#include "worker/jobs/download/blocked.h"
 #include "worker/jobs/download/list_input.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
@@ -43,7 +44,7 @@ struct plan {
     struct list_source *source;
     struct list_records *records;
     struct list_columns columns;
-    struct buf header;
+    struct buf header, blocked;
     struct hash *file_hash, *shard_hash;
     struct list_shape shape;
     struct plan_stage stage; /* of a list that cannot be entered midway */
@@ -308,11 +309,13 @@ static int plan_run(struct plan *plan, struct job_result *result, struct err *er
     struct list_record first;
     int rc =
         download_options_init(&plan->options, env->arena, env->spec.data, env->spec.bytes, err);
+    if (!rc) rc = blocked_load(&plan->options, &plan->blocked, err);
     if (!rc) rc = open_list(plan, err);
     if (!rc) rc = check_list(plan, &first, err);
     if (!rc) rc = open_output(plan, err);
     if (!rc) rc = cut_rows(plan, &first, err);
     if (!rc) rc = claim(plan, err);
+    if (!rc) rc = blocked_keep(plan->store, &plan->options, &plan->blocked, err);
     if (!rc) rc = add_tasks(plan, result, err);
     return rc;
 }
@@ -327,6 +330,7 @@ int download_plan_within(struct job_env *env, uint32_t shards_max, struct job_re
     plan->file_hash = hash_new();
     plan->shard_hash = hash_new();
     buf_init(&plan->header, 0);
+    buf_init(&plan->blocked, 0);
     arena_init(&plan->texts, 0);
     const int rc = plan_run(plan, result, err);
     if (!rc) report(plan);
@@ -337,6 +341,7 @@ int download_plan_within(struct job_env *env, uint32_t shards_max, struct job_re
     store_close(plan->store);
     arena_deinit(&plan->texts);
     buf_deinit(&plan->header);
+    buf_deinit(&plan->blocked);
     mem_free(plan->cut);
     hash_free(plan->shard_hash);
     hash_free(plan->file_hash);

@@ -4,13 +4,18 @@
 #include "common/base/check.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#define BLOCK_BYTES 4096
 
 struct same {
     uint8_t (*noted)[SAME_ID_BYTES]; /* during the first pass */
@@ -19,15 +24,18 @@ struct same {
     uint32_t count;
     char *path;
     int fd; /* -1: not made */
-    int64_t file_bytes;
+    int64_t file_bytes, taken_bytes, bytes_max;
+    bool told; /* that there is no room */
 };
 
-int same_new(struct same **same_out, uint32_t rows, const char *scratch_path, struct err *err)
+int same_new(struct same **same_out, uint32_t rows, const char *scratch_path, int64_t bytes_max,
+             struct err *err)
 {
     struct same *same = mem_new(sizeof *same);
     const size_t bytes = strlen(scratch_path) + 1;
     same->fd = -1;
     same->path = memcpy(mem_new(bytes), scratch_path, bytes);
+    same->bytes_max = bytes_max;
     same->noted_max = rows;
     same->noted = mem_try((size_t)rows * sizeof *same->noted);
     *same_out = same;
@@ -98,38 +106,107 @@ struct same_url *same_find(const struct same *same, const char *url)
     return bsearch(id, same->url, same->count, sizeof *same->url, compare);
 }
 
-int same_keep(struct same *same, struct same_url *url, const struct fetch_item *item,
-              struct err *err)
+/* Bodies begin at the file system's blocks, so that all of one can be given back. */
+static int64_t blocks_of(size_t bytes)
 {
-    CHECK(!url->done);
-    url->done = true;
-    url->status = item->status;
-    url->http_status = item->http_status;
-    memcpy(url->content_type, item->content_type, sizeof url->content_type);
-    url->bytes = 0;
-    if (item->final_url && item->final_url->len) {
-        url->final_url = mem_try(item->final_url->len + 1);
-        if (!url->final_url) return err_set(err, ERR_LIMIT, "no memory for a URL");
-        memcpy(url->final_url, item->final_url->data, item->final_url->len);
-    }
-    if (!item->body.len) return 0;
-    if (same->fd < 0) same->fd = open(same->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (same->fd < 0) return err_errno(err, errno, "create %s", same->path);
-    /* It has no name from then on: a crash leaves nothing behind. */
-    if (same->file_bytes == 0 && unlink(same->path))
+    return ((int64_t)bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
+/* The file has no name: a crash leaves nothing behind. */
+static int make_file(struct same *same, struct err *err)
+{
+    if (same->fd >= 0) return 0;
+    const int fd = open(same->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return err_errno(err, errno, "create %s", same->path);
+    if (unlink(same->path)) {
+        (void)close(fd);
         return err_errno(err, errno, "remove %s", same->path);
-    const int rc = fs_write_all(same->fd, item->body.data, item->body.len, same->path, err);
-    if (rc) return rc;
-    url->offset = same->file_bytes;
-    url->bytes = item->body.len;
-    same->file_bytes += (int64_t)item->body.len;
+    }
+    same->fd = fd;
     return 0;
 }
 
-int same_copy(struct same *same, const struct same_url *url, struct fetch_item *item,
+static int write_body(struct same *same, struct same_url *url, const struct buf *body,
+                      struct err *err)
+{
+    const int64_t blocks = blocks_of(body->len), offset = same->file_bytes;
+    if (same->taken_bytes + blocks > same->bytes_max)
+        return err_set(err, ERR_LIMIT, "%s is as large as it may be", same->path);
+    int rc = make_file(same, err);
+    if (rc) return rc;
+    if (lseek(same->fd, (off_t)offset, SEEK_SET) < 0)
+        rc = err_errno(err, errno, "seek in %s", same->path);
+    if (!rc) rc = fs_write_all(same->fd, body->data, body->len, same->path, err);
+    if (rc) {
+        (void)!ftruncate(same->fd, (off_t)offset);
+        return rc;
+    }
+    url->offset = offset;
+    url->bytes = body->len;
+    same->file_bytes += blocks;
+    same->taken_bytes += blocks;
+    return 0;
+}
+
+/* Of the rows that will be served by this fetch. */
+static uint32_t copies_of(const struct same_url *url)
+{
+    uint32_t count = url->rows_left;
+    for (const struct fetch_item *item = url->waiting; item; item = item->next) count++;
+    return count;
+}
+
+static int keep_final_url(struct same_url *url, const struct buf *final_url, struct err *err)
+{
+    mem_free(url->final_url); /* of an earlier fetch, whose body was not kept */
+    url->final_url = NULL;
+    if (!final_url || !final_url->len) return 0;
+    url->final_url = mem_try(final_url->len + 1);
+    if (!url->final_url) return err_set(err, ERR_LIMIT, "no memory for a URL");
+    memcpy(url->final_url, final_url->data, final_url->len);
+    return 0;
+}
+
+int same_keep(struct same *same, struct same_url *url, const struct fetch_item *item, bool *kept,
               struct err *err)
 {
-    CHECK(url->done);
+    struct err why;
+    CHECK(!url->done);
+    *kept = false;
+    url->bytes = 0;
+    const int rc = keep_final_url(url, item->final_url, err);
+    if (rc) return rc;
+    if (item->body.len && write_body(same, url, &item->body, &why)) {
+        if (!same->told) log_info("same.full", "msg=%s", log_quote(why.msg));
+        same->told = true;
+        return 0;
+    }
+    url->status = item->status;
+    url->http_status = item->http_status;
+    memcpy(url->content_type, item->content_type, sizeof url->content_type);
+    url->copies_left = copies_of(url);
+    url->done = *kept = true;
+    return 0;
+}
+
+/* Gives the body's blocks back. Where a file system cannot do that, they go on counting. */
+static void release(struct same *same, const struct same_url *url)
+{
+    const int64_t blocks = blocks_of(url->bytes);
+    if (!syscall(SYS_fallocate, same->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, url->offset,
+                 blocks))
+        same->taken_bytes -= blocks;
+}
+
+int64_t same_bytes(const struct same *same)
+{
+    return same->taken_bytes;
+}
+
+int same_copy(struct same *same, struct same_url *url, struct fetch_item *item, struct err *err)
+{
+    CHECK(url->done && url->copies_left > 0);
+    url->copies_left--;
     item->status = url->status;
     item->http_status = url->http_status;
     memcpy(item->content_type, url->content_type, sizeof item->content_type);
@@ -148,5 +225,6 @@ int same_copy(struct same *same, const struct same_url *url, struct fetch_item *
         done += (size_t)got;
     }
     buf_commit(&item->body, url->bytes);
+    if (!url->copies_left) release(same, url);
     return 0;
 }

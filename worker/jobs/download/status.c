@@ -7,11 +7,13 @@
 #include <stdio.h>
 
 static const char *const own_names[] = {"bad_row",       "resize_failed", "encode_failed",
-                                        "hash_mismatch", "bad_boxes",     "carried_over"};
+                                        "hash_mismatch", "bad_boxes",     "carried_over",
+                                        "blocked"};
 static const char *const own_texts[] = {
     "the row of the list cannot be read", "the picture cannot be resized",
     "the result cannot be encoded",       "the bytes have another hash than the list says",
-    "the boxes to blur cannot be read",   "not done in time: the late shard has it"};
+    "the boxes to blur cannot be read",   "not done in time: the late shard has it",
+    "the bytes are among the blocked ones"};
 
 static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_UNKNOWN_FORMAT] = "the bytes are no picture",
@@ -50,8 +52,8 @@ enum status_class status_class(uint32_t status)
 {
     if (status == STATUS_SUCCESS) return CLASS_SUCCESS;
     if (status == STATUS_CARRIED) return CLASS_CARRIED;
-    const bool download =
-        status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW || status == STATUS_HASH;
+    const bool download = status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW ||
+                          status == STATUS_HASH || status == STATUS_BLOCKED;
     return download ? CLASS_DOWNLOAD : CLASS_RESIZE;
 }
 

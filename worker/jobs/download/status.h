@@ -21,7 +21,8 @@
 #define STATUS_HASH         (STATUS_OWN_FIRST + 3) /* other bytes than the list promises */
 #define STATUS_BOXES        (STATUS_OWN_FIRST + 4) /* what to blur cannot be read */
 #define STATUS_CARRIED      (STATUS_OWN_FIRST + 5) /* it has its end in the late shard */
-#define STATUSES_COUNT      (STATUS_OWN_FIRST + 6)
+#define STATUS_BLOCKED      (STATUS_OWN_FIRST + 6) /* bytes that --blocked-hashes names */
+#define STATUSES_COUNT      (STATUS_OWN_FIRST + 7)
 
 /* The three classes of img2dataset, and the rows that have not ended yet. */
 enum status_class { CLASS_SUCCESS, CLASS_DOWNLOAD, CLASS_RESIZE, CLASS_CARRIED, CLASSES_COUNT };

@@ -128,6 +128,7 @@ static void work_free(struct work *work, int rc)
     fetch_free(work->fetch);
     list_slice_close(work->slice);
     same_free(work->same);
+    blocked_free(work->blocked);
     chan_end(work->pool);
     chan_end(work->decode);
     chan_end(work->write);
@@ -167,7 +168,8 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc && *adopted) rc = work_adopt(work, result, manifest, err);
     mem_free(manifest);
     if (rc || *adopted) return rc;
-    rc = find_rows(work, err);
+    rc = blocked_open(&work->blocked, work->store, &work->options, err);
+    if (!rc) rc = find_rows(work, err);
     if (!rc) rc = work_note_urls(work, err);
     if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
     if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);

@@ -25,6 +25,7 @@
 #include "common/store/attempt.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/job.h"
+#include "worker/jobs/download/blocked.h"
 #include "worker/jobs/download/journal.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
@@ -66,6 +67,7 @@ struct work {
     uint32_t key_digits;
     bool *carried;       /* a late shard: which rows of the shard it has; else NULL */
     uint32_t rows_count; /* that are written */
+    struct blocked *blocked; /* only read once the threads run; NULL: no hashes are */
     struct work_item *item;
     uint32_t items_count;
     struct chan *pool, *decode, *write;

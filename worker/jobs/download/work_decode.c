@@ -195,16 +195,25 @@ static void pack(struct bench *bench, struct work_item *item, struct sample *sam
     item->outcome.sample_bytes = (int64_t)item->samples.len;
 }
 
-/* Also compares it with what the list says, if it says so. */
+/* Whether the list promises this hash, or nothing; and nobody has blocked it. */
+static uint32_t judge_hash(const struct bench *bench, const struct work_item *item,
+                           const char *hash)
+{
+    const struct blocked *blocked = bench->work->blocked;
+    const char *wanted = list_row_field(&item->row, LIST_HASH);
+    if (blocked && blocked_has(blocked, hash)) return STATUS_BLOCKED;
+    if (!bench->columns.wanted[LIST_HASH]) return STATUS_SUCCESS;
+    return hash[0] && wanted && strcasecmp(hash, wanted) == 0 ? STATUS_SUCCESS : STATUS_HASH;
+}
+
 static void hash_body(struct bench *bench, struct work_item *item, char hash[HASH_TEXT_MAX])
 {
     const struct buf *body = &item->fetch.body;
-    const bool known = hash_text(hash, bench->work->options.hash, body->data, body->len);
-    if (!bench->columns.wanted[LIST_HASH] || item->outcome.status != STATUS_SUCCESS) return;
-    const char *wanted = list_row_field(&item->row, LIST_HASH);
-    if (known && wanted && strcasecmp(hash, wanted) == 0) return;
-    item->outcome.status = STATUS_HASH;
-    item->outcome.format = decode_sniff((const uint8_t *)body->data, body->len);
+    if (!hash_text(hash, bench->work->options.hash, body->data, body->len)) hash[0] = 0;
+    if (item->outcome.status != STATUS_SUCCESS) return;
+    item->outcome.status = judge_hash(bench, item, hash);
+    if (item->outcome.status != STATUS_SUCCESS)
+        item->outcome.format = decode_sniff((const uint8_t *)body->data, body->len);
 }
 
 static void work_on(struct bench *bench, struct work_item *item)

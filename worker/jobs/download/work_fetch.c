@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/fs.h"
 #include "worker/jobs/download/work.h"
+#include "worker/pipe/fetch_data.h"
 
 /* A late shard waits so many times as long as the shard did: nothing else is held by it. */
 #define LATE_PATIENCE 10
@@ -37,13 +38,14 @@ int work_note_urls(struct work *work, struct err *err)
     int rc = attempt_scratch(work->attempt, folder, sizeof folder, err);
     if (!rc) {
         CHECK(fs_join(path, sizeof path, folder, "same"));
-        rc = same_new(&work->same, work->rows_count, path, err);
+        rc = same_new(&work->same, work->rows_count, path, SAME_BYTES_MAX, err);
     }
     if (!rc) rc = list_slice_open(&slice, &work->options, work->shard, work->store, err);
     while (!rc && found) {
         rc = work_next_row(work, slice, &row, &read, &found, err);
         const char *url = !rc && found && !row.problem ? list_row_field(&row, LIST_URL_COLUMN) : "";
-        if (url && url[0]) same_note(work->same, url);
+        /* A data: URL is its own body. */
+        if (url && url[0] && !fetch_data_is(url)) same_note(work->same, url);
     }
     if (!rc) same_seal(work->same);
     list_slice_close(slice);
@@ -160,13 +162,30 @@ static int start_rows(struct work *work, bool *more)
     return rc;
 }
 
+/* Fetches the URL for one of the rows that wait for it, or else for the next that comes. */
+static void fetch_again(struct work *work, struct same_url *same)
+{
+    struct work_item *item = (struct work_item *)(void *)same->waiting;
+    same->started = item != NULL;
+    if (!item) return;
+    same->waiting = item->fetch.next;
+    item->fetch.next = NULL;
+    item->outcome.shared = false;
+    item->fetch.url = list_row_field(&item->row, LIST_URL_COLUMN);
+    work->waiting--;
+    work->fetching++;
+    fetch_start(work->fetch, &item->fetch);
+}
+
 /* The rows that waited for this one are ready. */
 static int keep_for_others(struct work *work, struct work_item *item)
 {
     struct same_url *same = item->same;
+    bool kept = false;
     if (!same->rows_left && !same->waiting) return 0;
-    const int rc = same_keep(work->same, same, &item->fetch, &work->fetch_err);
-    while (!rc && same->waiting) {
+    const int rc = same_keep(work->same, same, &item->fetch, &kept, &work->fetch_err);
+    if (!rc && !kept) fetch_again(work, same);
+    while (!rc && kept && same->waiting) {
         struct fetch_item *next = same->waiting;
         same->waiting = next->next;
         next->next = NULL;

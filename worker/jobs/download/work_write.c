@@ -3,6 +3,7 @@
 #include "common/base/fs.h"
 #include "common/base/str.h"
 #include "worker/jobs/download/late.h"
+#include "worker/jobs/download/unpack.h"
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/tar.h"
 
@@ -27,7 +28,8 @@ static int write_file(void *ctx, const void *data, size_t bytes, struct err *err
 static int add_sample(struct work *work, const struct reorder_part *members, struct err *err)
 {
     const int rc = store_file_write(work->tar, members->data, members->bytes, err);
-    return rc ? rc : tar_index_add(&work->index, members->data, members->bytes, err);
+    if (rc || work->options.files) return rc;
+    return tar_index_add(&work->index, members->data, members->bytes, err);
 }
 
 /* Behind its bytes in the other files. */
@@ -84,7 +86,9 @@ static int grow_file(struct work *work, struct store_file **file, const char *su
 int work_files_open(struct work *work, struct err *err)
 {
     char folder[1024], path[sizeof folder + 16];
-    int rc = attempt_scratch(work->attempt, folder, sizeof folder, err);
+    int rc = 0;
+    if (work->options.files) rc = attempt_folder_check(work->attempt, work->name, err);
+    if (!rc) rc = attempt_scratch(work->attempt, folder, sizeof folder, err);
     if (rc) return rc;
     CHECK(fs_join(path, sizeof path, folder, "reorder"));
     tar_index_init(&work->index);
@@ -256,6 +260,15 @@ static int write_index(struct work *work, struct err *err)
     return rc ? rc : attempt_file_close(work->attempt, file, err);
 }
 
+/* The tar has its index beside it, or becomes a folder. */
+static int finish_tar(struct work *work, struct err *err)
+{
+    char tar[ATTEMPT_NAME_BYTES];
+    if (!work->options.files) return write_index(work, err);
+    (void)snprintf(tar, sizeof tar, "%s.tar", work->name);
+    return attempt_unpack(work->attempt, tar, work->name, unpack_tar, work->env, err);
+}
+
 static void add_counter(void *ctx, const char *name, int64_t value)
 {
     struct attempt_manifest *manifest = ctx;
@@ -277,7 +290,7 @@ static int close_files(struct work *work, struct err *err)
     rc = attempt_file_close(work->attempt, work->tar, err);
     if (!rc) rc = attempt_file_close(work->attempt, work->rows, err);
     if (!rc) rc = attempt_file_close(work->attempt, work->times, err);
-    if (!rc) rc = write_index(work, err);
+    if (!rc) rc = finish_tar(work, err);
     if (!rc) rc = write_stats(work, err);
     return rc;
 }
@@ -319,6 +332,7 @@ int work_adopt(const struct work *work, struct job_result *result,
     result->progress.items = manifest->items;
     result->progress.items_ok = manifest->items_ok;
     result->progress.bytes = manifest->bytes;
-    (void)snprintf(result->made, sizeof result->made, "%s.tar", work->name);
+    (void)snprintf(result->made, sizeof result->made, "%s%s", work->name,
+                   work->options.files ? "" : ".tar");
     return late_add(work->env, result, manifest, work->shard, err);
 }
