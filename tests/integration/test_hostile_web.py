@@ -136,8 +136,8 @@ def cases(web, deaf):
         (f"{to}{web.tls}/files/good.jpg", "tls_failed"),
         (f"{base}/gate/open", "unknown_format"),
         # 8-9: names and certificates
-        ("http://nosuch.invalid/x.jpg", "dns_failed"),
-        (f"{to}http://nosuch.invalid/x.jpg", "dns_failed"),
+        ("http://nosuch.invalid/x.jpg", "dns_not_found"),
+        (f"{to}http://nosuch.invalid/x.jpg", "dns_not_found"),
         (f"{web.tls}/files/good.jpg", "tls_failed"),
         (f"https://127.0.0.1:{port}/files/good.jpg", "tls_failed"),
         (f"https://{deaf}/x.jpg", "connect_timeout"),
@@ -162,7 +162,7 @@ def cases(web, deaf):
         ("http://127.0.0.1:0/x", "bad_url"),
         ("http://127.0.0.1/x\r\nHost: evil", "bad_url"),
         (f"{base}/" + "x" * 9000, "bad_url"),
-        ("http://b\u00fccher.invalid/", "dns_failed"),
+        ("http://b\u00fccher.invalid/", "dns_not_found"),
         ("", "bad_url"),
         # 18-23: bodies
         (f"{base}/files/page.html?type=image/jpeg", "unknown_format"),

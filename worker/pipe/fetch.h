@@ -33,7 +33,10 @@ struct sockaddr;
     X(FETCH_OK, "success", false, "")                                                             \
     X(FETCH_BAD_URL, "bad_url", false, "not a valid http, https or data URL")                     \
     X(FETCH_REFUSED_ADDRESS, "refused_address", false, "the host's address is not public")        \
-    X(FETCH_DNS_FAILED, "dns_failed", true, "the host's name could not be resolved")              \
+    X(FETCH_DNS_NOT_FOUND, "dns_not_found", false,                                                \
+      "the host's name does not exist or has no address")                                         \
+    X(FETCH_DNS_FAILED, "dns_failed", true, "the name servers failed to resolve the host's name") \
+    X(FETCH_DNS_TIMEOUT, "dns_timeout", true, "the name servers did not answer in time")          \
     X(FETCH_CONNECT_FAILED, "connect_failed", true, "the host refused the connection")            \
     X(FETCH_CONNECT_TIMEOUT, "connect_timeout", true, "no connection within the time limit")      \
     X(FETCH_TLS_FAILED, "tls_failed", false, "no trusted TLS connection")                         \
@@ -73,7 +76,8 @@ const char *fetch_status_text(enum fetch_status status);
 
 struct fetch_options {
     uint32_t transfers; /* at a time */
-    int64_t total_ms, connect_ms;
+    int64_t total_ms;
+    int64_t connect_ms;         /* of a look-up of a name, and again of a connection */
     int64_t slow_bytes, slow_s; /* fails under slow_bytes per second for slow_s seconds; 0: off */
     uint32_t redirects, retries;
     int64_t backoff_ms; /* before the first retry; doubled for each further one, with jitter */
@@ -90,6 +94,8 @@ struct fetch_options {
     const char *opt_out; /* X-Robots-Tag directives to keep to, by commas; NULL: none; copied */
     const char *agent;   /* User-Agent; copied */
     const char *ca_file; /* certificates to trust instead of the system's; NULL; copied */
+    /* Name servers instead of the machine's, as "192.0.2.1:53", by commas; NULL; not kept. */
+    const char *dns_servers;
 };
 
 struct fetch_item {
@@ -112,6 +118,7 @@ struct fetch_item {
     size_t header_bytes;
     bool probes;
     bool fresh;     /* takes no connection that was used before */
+    bool named;     /* out: on its way was a host that is a name, not an address */
     bool for_rules; /* it is a robots.txt; see fetch_rules.h */
 };
 

@@ -10,7 +10,7 @@
 
 #define BUCKETS           4096
 #define DOWN_PAUSE_MS_MAX (5 * 60 * 1000) /* between two probes; doubled up to it */
-#define NAMELESS_MS       (60 * 1000)     /* as long as libcurl keeps the names that it found */
+#define NAMELESS_MS       (60 * 1000)
 
 struct fetch_hosts {
     struct fetch_options options;
@@ -160,7 +160,7 @@ static enum fetch_turn judge(const struct fetch_hosts *hosts, const struct fetch
 {
     *until_ms = INT64_MAX;
     *status = host->busy ? FETCH_HOST_BUSY : FETCH_HOST_DOWN;
-    if (host->nameless_until_ms > now_ms) *status = FETCH_DNS_FAILED;
+    if (host->nameless_until_ms > now_ms) *status = host->nameless;
     if (host->nameless_until_ms > now_ms || host->down_until_ms > now_ms) return FETCH_TURN_FAIL;
     if (host->down_until_ms && host->probed) return FETCH_TURN_NONE;
     if (host->paused_until_ms > now_ms) {
@@ -243,7 +243,8 @@ void fetch_host_pause(struct fetch_host *host, int64_t until_ms)
     if (host->paused_until_ms < until_ms) host->paused_until_ms = until_ms;
 }
 
-void fetch_host_nameless(struct fetch_host *host, int64_t now_ms)
+void fetch_host_nameless(struct fetch_host *host, enum fetch_status status, int64_t now_ms)
 {
+    host->nameless = status;
     host->nameless_until_ms = now_ms + NAMELESS_MS;
 }

@@ -37,6 +37,8 @@ struct fetch_host {
     int64_t failing_since_ms, down_until_ms, down_pause_ms; /* until 0: not down */
     bool probed;                                            /* by the one that runs */
     int64_t paused_until_ms, nameless_until_ms;
+    int64_t told_until_ms;      /* that libcurl has its addresses; see fetch_try.h */
+    enum fetch_status nameless; /* what its look-up came to */
     enum fetch_rules rules;
     enum fetch_status rules_status; /* of those that could not be had */
     int64_t rules_until_ms;
@@ -90,7 +92,7 @@ void fetch_host_ended(struct fetch_hosts *hosts, struct fetch_host *host, struct
                       enum fetch_contact contact, int64_t now_ms);
 /* Nothing goes to the host before then. */
 void fetch_host_pause(struct fetch_host *host, int64_t until_ms);
-/* Its name was looked up in vain, as often as an item may try. */
-void fetch_host_nameless(struct fetch_host *host, int64_t now_ms);
+/* Its name was looked up in vain, as often as an item may try: that is how its items end. */
+void fetch_host_nameless(struct fetch_host *host, enum fetch_status status, int64_t now_ms);
 
 #endif

@@ -162,9 +162,9 @@ TEST(host, without_a_name_fails_for_a_minute)
     UNUSED_STATE;
     struct world world;
     world_init(&world, "aab");
-    fetch_host_nameless(world.item[0].host, AT);
+    fetch_host_nameless(world.item[0].host, FETCH_DNS_TIMEOUT, AT);
     EXPECT_EQ(starts(&world, AT), -2);
-    EXPECT_EQ(world.status, FETCH_DNS_FAILED);
+    EXPECT_EQ(world.status, FETCH_DNS_TIMEOUT);
     EXPECT_EQ(starts(&world, AT + 60000), 2);
     EXPECT_EQ(starts(&world, AT + 60000), 1);
     fetch_hosts_free(world.hosts);
@@ -178,7 +178,7 @@ TEST(host, is_forgotten_when_idle_the_longest_first)
     world_init(&world, "qr");
     EXPECT_EQ(starts(&world, AT), 0);
     struct fetch_host *first = fetch_hosts_get(world.hosts, "first");
-    fetch_host_nameless(first, AT);
+    fetch_host_nameless(first, FETCH_DNS_FAILED, AT);
     for (uint32_t i = 0; i < 3 * FETCH_HOSTS_MAX; i++) {
         (void)snprintf(name, sizeof name, "host%u.example:80", i);
         EXPECT(fetch_hosts_get(world.hosts, name) != NULL);

@@ -169,7 +169,7 @@ TEST(fetch, keeps_to_robots_txt_if_asked_to)
     EXPECT_EQ(by_robots("", "/big/16"), FETCH_OK);
     EXPECT_EQ(by_robots("#403\n", "/big/16"), FETCH_OK);
     EXPECT_EQ(by_robots("#503\n", "/big/16"), FETCH_ROBOTS_DENIED);
-    EXPECT_EQ(by_robots("#http://nosuch.invalid/\n", "/big/16"), FETCH_DNS_FAILED);
+    EXPECT_EQ(by_robots("#http://nosuch.invalid/\n", "/big/16"), FETCH_DNS_NOT_FOUND);
     /* Rules that another host sends hold for the one that points there. */
     (void)snprintf(text, sizeof text, "#http://localhost:%d/robots-tag/x?type=robots\n", web.port);
     EXPECT_EQ(by_robots(text, "/big/16"), FETCH_OK);             /* "body" is no rule */
@@ -278,7 +278,7 @@ TEST(fetch, looks_a_lost_name_up_once)
     for (uint32_t i = 0; i < 6; i++) item[i] = (struct fetch_item){.url = "http://nosuch.invalid/"};
     get_all(item, 6, &one);
     for (uint32_t i = 0; i < 6; i++) {
-        EXPECT_EQ(item[i].status, FETCH_DNS_FAILED);
+        EXPECT_EQ(item[i].status, FETCH_DNS_NOT_FOUND);
         EXPECT_EQ(item[i].tries, i == 0);
         buf_deinit(&item[i].body);
     }

@@ -63,7 +63,7 @@ TEST(fetch, names_each_way_to_fail)
         {"/redirect/1?to=ftp://127.0.0.1/x", FETCH_BAD_REDIRECT},
         {"/redirect/1?to=data:image/png,x", FETCH_BAD_REDIRECT},
         {"/redirect/1?to=http://[", FETCH_BAD_REDIRECT},
-        {"/redirect/1?to=http://nosuch.invalid/", FETCH_DNS_FAILED},
+        {"/redirect/1?to=http://nosuch.invalid/", FETCH_DNS_NOT_FOUND},
         {"/redirect/1?to=http://127.0.0.1:1/", FETCH_CONNECT_FAILED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

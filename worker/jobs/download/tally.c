@@ -69,6 +69,7 @@ void tally_add(struct tally *tally, const struct outcome *outcome)
 {
     CHECK(outcome->status < STATUSES_COUNT);
     tally->rows++;
+    tally->named += outcome->named;
     tally->status[outcome->status]++;
     tally->in_class[status_class(outcome->status)]++;
     if (outcome->status == (uint32_t)FETCH_HTTP_STATUS && outcome->http_status >= 0 &&
