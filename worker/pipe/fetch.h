@@ -52,7 +52,7 @@ struct sockaddr;
     X(FETCH_OPTED_OUT, "opted_out", false, "the server's X-Robots-Tag says not to use it")        \
     X(FETCH_ROBOTS_DENIED, "robots_denied", false, "the host's robots.txt does not allow it")     \
     X(FETCH_SHARD_TIMEOUT, "shard_timeout", false, "too long behind the other rows of its shard") \
-    X(FETCH_HOST_DOWN, "host_down", false, "no connection to its host came about for some time")  \
+    X(FETCH_HOST_DOWN, "host_down", false, "the transfers from its host failed for some time")    \
     X(FETCH_HOST_BUSY, "host_busy", false, "the host asks to be left alone for longer")           \
     X(FETCH_FAILED, "fetch_failed", false, "the transfer failed on this machine")
 
@@ -83,9 +83,9 @@ struct fetch_options {
     int64_t backoff_ms; /* before the first retry; doubled for each further one, with jitter */
     int64_t body_bytes;
     uint32_t per_host; /* at a time to one host and port; 0: no limit but transfers */
-    /* A host is down after so many connections that failed one after another (0: never), or answers
-     * 429 and 503, the first of them so long ago; and is tried again after a pause, which doubles
-     * each time. */
+    /* A host is down after so many connections that failed one after another, or transfers that
+     * came to a time limit (0: never), or answers 429 and 503, the first of them so long ago; and
+     * is tried again after a pause, which doubles each time. */
     uint32_t down_failures;
     int64_t down_after_ms, down_pause_ms;
     bool cookies; /* those set on the way are sent to later hops, as a browser would */

@@ -117,7 +117,7 @@ static void entry_free(struct entry *entry)
 static void forget(struct fetch_dns *dns, struct entry *entry)
 {
     struct entry **link = bucket_of(dns, entry->text);
-    while (*link != entry) link = &(*link)->chain;
+    for (; *link != entry; link = &(*link)->chain) CHECK(*link != NULL);
     *link = entry->chain;
     list_remove(entry);
     dns->count--;

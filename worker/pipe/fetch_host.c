@@ -124,15 +124,29 @@ void fetch_host_push(struct fetch_hosts *hosts, struct fetch_host *host, struct 
     if (!item->next) host->last = item;
 }
 
-void fetch_host_robots(struct fetch_hosts *hosts, struct fetch_host *host,
+static void give_rules(struct fetch_hosts *hosts, struct fetch_host *host,
                        struct fetch_robots *robots)
 {
     hosts->robots_bytes -= fetch_robots_memory(host->robots);
     fetch_robots_free(host->robots);
     host->robots = robots;
     hosts->robots_bytes += fetch_robots_memory(robots);
-    while (hosts->robots_bytes > FETCH_ROBOTS_MEMORY_MAX && hosts->idle.next != &hosts->idle)
-        forget(hosts, hosts->idle.next);
+}
+
+bool fetch_host_robots(struct fetch_hosts *hosts, struct fetch_host *host,
+                       struct fetch_robots *robots)
+{
+    give_rules(hosts, host, robots);
+    while (hosts->robots_bytes > FETCH_ROBOTS_MEMORY_MAX) {
+        struct fetch_host *idle = hosts->idle.next;
+        if (idle == host) idle = idle->next;
+        if (idle == &hosts->idle) {
+            give_rules(hosts, host, NULL);
+            return false;
+        }
+        forget(hosts, idle);
+    }
+    return true;
 }
 
 static struct fetch_item *pop(struct fetch_hosts *hosts, struct fetch_host *host)

@@ -79,11 +79,14 @@ void fetch_rules_take(struct fetch_hosts *hosts, struct fetch_item *rules_item,
         }
     }
     if (host) {
+        if (!fetch_host_robots(hosts, host, robots)) {
+            rules = FETCH_RULES_NOT_HAD;
+            status = FETCH_FAILED;
+        }
         const bool failed = rules == FETCH_RULES_NOT_HAD;
         host->rules = rules;
         host->rules_until_ms = now_ms + (failed ? KEPT_FAILED_MS : KEPT_MS);
         host->rules_status = status == FETCH_HTTP_STATUS ? FETCH_ROBOTS_DENIED : status;
-        fetch_host_robots(hosts, host, robots);
     }
     fetch_rules_item_free(rules_item);
 }

@@ -2,6 +2,7 @@
  */
 #include "worker/pipe/fetch_url.h"
 
+#include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "worker/pipe/fetch.h"
 
@@ -12,19 +13,48 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool is_ascii(const char *text)
+{
+    while (*text && (uint8_t)*text < 0x80) text++;
+    return !*text;
+}
+
+static bool add_label(struct buf *out, const char *label)
+{
+    char *ascii = NULL;
+    if (is_ascii(label)) {
+        buf_text(out, label);
+        return true;
+    }
+    const bool ok = idn2_lookup_u8((const uint8_t *)label, (uint8_t **)&ascii,
+                                   IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK;
+    if (ok) buf_text(out, ascii);
+    idn2_free(ascii);
+    return ok;
+}
+
 /* Host names outside ASCII in their xn-- form (IDNA 2008, mapped as UTS 46 says). libcurl would do
- * it too, but reads the name in the charset of the locale. */
+ * it too, but reads the name in the charset of the locale. Labels in ASCII stay as they are, like
+ * those of other hosts: there are names with "--" at a label's third place. */
 static bool mend_host(CURLU *parser)
 {
-    char *name = NULL, *ascii = NULL;
-    bool plain = true;
+    char *name = NULL;
+    struct buf ascii;
     if (curl_url_get(parser, CURLUPART_HOST, &name, 0)) return false;
-    for (const char *c = name; *c; c++) plain = plain && (uint8_t)*c < 0x80;
-    bool ok = plain;
-    if (!plain && idn2_lookup_u8((const uint8_t *)name, (uint8_t **)&ascii,
-                                 IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK)
-        ok = !curl_url_set(parser, CURLUPART_HOST, ascii, 0);
-    idn2_free(ascii);
+    if (is_ascii(name)) {
+        curl_free(name);
+        return true;
+    }
+    buf_init(&ascii, 0);
+    bool ok = true;
+    for (char *label = name, *dot = label; ok && dot; label = dot + 1) {
+        dot = strchr(label, '.');
+        if (dot) *dot = 0;
+        ok = add_label(&ascii, label);
+        if (dot) buf_byte(&ascii, '.');
+    }
+    ok = ok && !buf_failed(&ascii) && !curl_url_set(parser, CURLUPART_HOST, buf_str(&ascii), 0);
+    buf_deinit(&ascii);
     curl_free(name);
     return ok;
 }

@@ -25,6 +25,10 @@ TEST(url, names_its_host_in_one_spelling)
         {"http://\xe2\x92\xb6.example/", "a.example:80", "http://a.example/"},
         {"http://stra\xc3\x9f\x65.example/", "xn--strae-oqa.example:80",
          "http://xn--strae-oqa.example/"},
+        {"http://r3---sn-ab.\xc3\xbc.example./", "r3---sn-ab.xn--tda.example.:80",
+         "http://r3---sn-ab.xn--tda.example./"},
+        {"http://\xc3\xbc\xe3\x80\x82\xc3\xbc.example/", "xn--tda.xn--tda.example:80",
+         "http://xn--tda.xn--tda.example/"}, /* U+3002 is a dot, too */
         {"http://a\xff.example/", NULL, NULL},
         {"http://\xe2\x80\x8b/", NULL, NULL}, /* nothing but a zero-width space */
         {"http://a.example:0/", NULL, NULL},
