@@ -2,7 +2,7 @@
 that is its own, in bounded memory, and the rows between them are as whole as ever.
 
 The cases are those that a server on the loopback can make; addresses that are not public are in
-test_download.py, certificates of all kinds in tests/unit/pipe/fetch_tls_test.c, names and turns of
+test_download.py, certificates of all kinds in tests/unit/pipe/fetch_tls_test.c, turns of
 hosts in the unit tests beside it."""
 
 import base64
@@ -45,9 +45,9 @@ def png_bomb(side):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def serve(folder, *more):
+def serve(script, *more):
     server = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/support/web_server.py"), str(folder), *more],
+        [sys.executable, str(ROOT / "tests/support" / script), *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -76,10 +76,19 @@ def web(folder):
         check=True,
         stderr=subprocess.DEVNULL,
     )
-    server = serve(files, str(pem))
+    server = serve("web_server.py", str(files), str(pem))
     server.base = f"http://127.0.0.1:{server.ports[0]}"
     server.tls = f"https://127.0.0.1:{server.ports[1]}"
     yield server
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def names():
+    """Where the name server is."""
+    server = serve("dns_server.py")
+    yield "127.0.0.1:" + server.ports[0]
     server.kill()
     server.wait()
 
@@ -112,7 +121,10 @@ def cases(web, deaf):
         (f"{base}/length/1", "unknown_format"),
         (f"{base}/short", "connection_lost"),
         (f"{base}/drop", "connection_lost"),
+        (f"{base}/length/4?other=5", "connection_lost"),
         (f"{base}/chunk/zz", "connection_lost"),
+        (f"{base}/chunk/2", "connection_lost"),
+        (f"{base}/chunk/40", "connection_lost"),
         (f"{base}/chunk/ffffffffffffffffff", "connection_lost"),
         (f"{base}/empty", "empty_body"),
         (f"{base}/status/204", "empty_body"),
@@ -134,8 +146,24 @@ def cases(web, deaf):
         (f"{to}gopher://127.0.0.1/x", "bad_redirect"),
         (f"{to}http://[", "bad_redirect"),
         (f"{to}{web.tls}/files/good.jpg", "tls_failed"),
+        (f"{base}/loop", "too_many_redirects"),
+        (f"{base}/redirect/2?code=308&to=/files/good.jpg", "success"),
+        (f"{to}%2F%2F127.0.0.1:{port}/files/good.jpg", "success"),
         (f"{base}/gate/open", "unknown_format"),
         # 8-9: names and certificates
+        (f"http://a-127-0-0-1.test:{port}/files/good.jpg", "success"),
+        (f"http://many.test:{port}/files/good.jpg", "success"),
+        (f"http://chain-4.test:{port}/files/good.jpg", "success"),
+        (f"http://cut.test:{port}/files/good.jpg", "success"),
+        (f"{to}http://a-127-0-0-1.hop.test:{port}/files/good.jpg", "success"),
+        ("http://nx.test/x.jpg", "dns_not_found"),
+        ("http://empty.test/x.jpg", "dns_not_found"),
+        ("http://servfail.test/x.jpg", "dns_failed"),
+        ("http://refused.test/x.jpg", "dns_failed"),
+        ("http://half.test/x.jpg", "dns_failed"),
+        ("http://silent.test/x.jpg", "dns_timeout"),
+        ("http://garbage-50.test/x.jpg", "dns_timeout"),
+        (f"{to}http://silent.hop.test/x.jpg", "dns_timeout"),
         ("http://nosuch.invalid/x.jpg", "dns_not_found"),
         (f"{to}http://nosuch.invalid/x.jpg", "dns_not_found"),
         (f"{web.tls}/files/good.jpg", "tls_failed"),
@@ -179,7 +207,14 @@ def highest(process):
     return int(line.split()[1]) * 1024
 
 
-def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, deaf):
+def most_files(process):
+    """The soft and the hard limit of open files."""
+    with open(f"/proc/{process.pid}/limits") as limits:
+        line = next(line for line in limits if line.startswith("Max open files"))
+    return line.split()[3:5]
+
+
+def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, names, deaf):
     fleet.start_redis()
     fleet.start_broker()
     worker = fleet.start_worker(env=QUIET)
@@ -200,6 +235,7 @@ def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, deaf
         *("--caption-column", "text", "--image-size", 32, "--allow-private", "--no-retries"),
         *("--timeout-ms", 5000, "--connect-timeout-ms", 2000, "--transfers", TRANSFERS),
         *("--body-bytes", BODY_BYTES_MAX, "--robots", "--cookies", "--json"),
+        *("--dns-servers", names),
     )
     assert result.lines()[-1]["job"]["state"] == "done"
     lines = (folder / "out/00000.rows.jsonl").read_text().splitlines()
@@ -217,3 +253,5 @@ def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, deaf
     assert counters["success"] == sum(status == "success" for _, status in rows)
     assert attempt_leftovers(folder / "out") == []
     assert highest(worker) - before < GROWTH_MAX
+    soft, hard = most_files(worker)
+    assert soft == hard

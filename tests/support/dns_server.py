@@ -14,7 +14,7 @@ may stand behind it:
   silent         no answer;  silent6: an answer for IPv4 only
   cut            cut short by UDP, whole by TCP
   cut-silent     cut short by UDP, no answer by TCP
-  many           300 addresses, the last of them 127.0.0.1
+  many           300 addresses, the first of them 127.0.0.1
   chain-N        N names that lead to each other, then 127.0.0.1
   loop           two names that lead to each other
   garbage-N      noise of N bytes behind the right number
@@ -86,7 +86,7 @@ def records(label, rest, kind, seen):
     if first in ("silent6", "cut"):
         return [] if six else [address("127.0.0.1")]
     if first == "many":
-        hosts = ["127.0.1.%d" % (i % 250) for i in range(299)] + ["127.0.0.1"]
+        hosts = ["127.0.0.1"] + ["127.0.1.%d" % (i % 250) for i in range(299)]
         return [] if six else [address(host) for host in hosts]
     if first == "chain":
         return chain(rest, int(numbers[0]), kind)
