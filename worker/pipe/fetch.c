@@ -96,7 +96,7 @@ static void finish(struct fetch *fetch, struct fetch_item *item, enum fetch_stat
     if (item->deadline_at_ms)
         item->spent_ms = clock_real.mono_ms(&clock_real) -
                          (item->deadline_at_ms - fetch->common.options.total_ms);
-    if (item->final_url && item->redirects) buf_text(item->final_url, item->at.whole);
+    if (item->final_url && item->redirects) buf_text(item->final_url, fetch_url_whole(&item->at));
     fetch_try_forget(item);
     if (status != FETCH_OK) drop_body(item);
     if (fetch->done_last)
@@ -109,7 +109,7 @@ static void finish(struct fetch *fetch, struct fetch_item *item, enum fetch_stat
 static void begin(struct fetch *fetch, struct fetch_item *item);
 
 /* Has a host's robots.txt asked for, if it is time to. */
-static bool ask_rules(struct fetch *fetch, struct fetch_host *host, const struct fetch_item *item)
+static bool ask_rules(struct fetch *fetch, struct fetch_host *host, struct fetch_item *item)
 {
     bool no_memory = false;
     if (!fetch->common.options.robots || item->for_rules) return true;
@@ -349,7 +349,7 @@ static void follow(struct fetch *fetch, struct fetch_item *item, const char *loc
         finish(fetch, item, FETCH_TOO_MANY_REDIRECTS);
         return;
     }
-    if (!fetch_url_init(&next, item->at.whole, location)) {
+    if (!fetch_url_init(&next, &item->at, location)) {
         finish(fetch, item, FETCH_BAD_REDIRECT);
         return;
     }

@@ -61,7 +61,7 @@ static char *copy_text(const char *text, size_t len)
 static const char *header_value(const char *line, size_t *bytes, const char *name)
 {
     const size_t len = strlen(name);
-    if (*bytes <= len || strncasecmp(line, name, len) != 0 || line[len] != ':') return NULL;
+    if (*bytes <= len || line[len] != ':' || strncasecmp(line, name, len) != 0) return NULL;
     const char *from = line + len + 1, *end = line + *bytes;
     while (from < end && (*from == ' ' || *from == '\t')) from++;
     while (from < end && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\r' || end[-1] == '\n'))
@@ -277,7 +277,7 @@ bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
     if (common->options.cookies && !item->for_rules) set_cookies(easy, item);
     try->named = name != NULL;
     if (tell && name && !set_addresses(easy, try, name->addresses)) return false;
-    return set_guards(easy, try) && !curl_easy_setopt(easy, CURLOPT_URL, item->at.whole);
+    return set_guards(easy, try) && !curl_easy_setopt(easy, CURLOPT_CURLU, item->at.parts);
 }
 
 void fetch_try_deinit(struct fetch_try *try)
