@@ -46,11 +46,12 @@ static bool mend_host(CURLU *parser)
     }
     buf_init(&ascii, 0);
     bool ok = true;
-    for (char *label = name, *dot = label; ok && dot; label = dot + 1) {
-        dot = strchr(label, '.');
-        if (dot) *dot = 0;
+    for (char *label = name; ok && label;) {
+        char *dot = strchr(label, '.');
+        if (dot) *dot++ = 0;
         ok = add_label(&ascii, label);
         if (dot) buf_byte(&ascii, '.');
+        label = dot;
     }
     ok = ok && !buf_failed(&ascii) && !curl_url_set(parser, CURLUPART_HOST, buf_str(&ascii), 0);
     buf_deinit(&ascii);
