@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* Two: while one shard ends with its slowest downloads and its commit, the next one is at work. A
@@ -116,6 +117,15 @@ static int work(const struct arguments *a, bool *must_exit_now, struct err *err)
     return (int)status;
 }
 
+/* Sockets of many transfers; none of ours is given to select(). */
+static void raise_files_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files)) return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files); /* less will do */
+}
+
 static void print_help(const struct conf *conf)
 {
     struct buf text;
@@ -159,6 +169,7 @@ int main(int argc, char **argv)
     } else if (a.version) {
         (void)printf("vlmq-worker %s\n", VLMQ_VERSION);
     } else {
+        raise_files_limit();
         status = work(&a, &must_exit_now, &err);
     }
     if (must_exit_now) _exit(status);

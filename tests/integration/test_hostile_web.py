@@ -2,8 +2,8 @@
 that is its own, in bounded memory, and the rows between them are as whole as ever.
 
 The cases are those that a server on the loopback can make; certificates of all kinds are in
-tests/unit/pipe/fetch_tls_test.c, names, turns of hosts and redirects into private networks in the
-unit tests beside it."""
+tests/unit/pipe/fetch_tls_test.c, turns of hosts and redirects into private networks in the unit
+tests beside it."""
 
 import base64
 import json
@@ -29,9 +29,9 @@ GROWTH_MAX = TRANSFERS * BODY_BYTES_MAX + 320 * 1024 * 1024
 QUIET = {"ASAN_OPTIONS": "quarantine_size_mb=8:malloc_context_size=0"}
 
 
-def serve(folder, *more):
+def serve(script, *more):
     server = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/support/web_server.py"), str(folder), *more],
+        [sys.executable, str(ROOT / "tests/support" / script), *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -59,10 +59,19 @@ def web(folder):
         check=True,
         stderr=subprocess.DEVNULL,
     )
-    server = serve(files, str(pem))
+    server = serve("web_server.py", str(files), str(pem))
     server.base = f"http://127.0.0.1:{server.ports[0]}"
     server.tls = f"https://127.0.0.1:{server.ports[1]}"
     yield server
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def names():
+    """Where the name server is."""
+    server = serve("dns_server.py")
+    yield "127.0.0.1:" + server.ports[0]
     server.kill()
     server.wait()
 
@@ -95,7 +104,10 @@ def cases(web, deaf):
         (f"{base}/length/1", "unknown_format"),
         (f"{base}/short", "connection_lost"),
         (f"{base}/drop", "connection_lost"),
+        (f"{base}/length/4?other=5", "connection_lost"),
         (f"{base}/chunk/zz", "connection_lost"),
+        (f"{base}/chunk/2", "connection_lost"),
+        (f"{base}/chunk/40", "connection_lost"),
         (f"{base}/chunk/ffffffffffffffffff", "connection_lost"),
         (f"{base}/empty", "empty_body"),
         (f"{base}/status/204", "empty_body"),
@@ -117,10 +129,26 @@ def cases(web, deaf):
         (f"{to}gopher://127.0.0.1/x", "bad_redirect"),
         (f"{to}http://[", "bad_redirect"),
         (f"{to}{web.tls}/files/good.jpg", "tls_failed"),
+        (f"{base}/loop", "too_many_redirects"),
+        (f"{base}/redirect/2?code=308&to=/files/good.jpg", "success"),
+        (f"{to}%2F%2F127.0.0.1:{port}/files/good.jpg", "success"),
         (f"{base}/gate/open", "unknown_format"),
         # 8-9: names and certificates
-        ("http://nosuch.invalid/x.jpg", "dns_failed"),
-        (f"{to}http://nosuch.invalid/x.jpg", "dns_failed"),
+        (f"http://a-127-0-0-1.test:{port}/files/good.jpg", "success"),
+        (f"http://many.test:{port}/files/good.jpg", "success"),
+        (f"http://chain-4.test:{port}/files/good.jpg", "success"),
+        (f"http://cut.test:{port}/files/good.jpg", "success"),
+        (f"{to}http://a-127-0-0-1.hop.test:{port}/files/good.jpg", "success"),
+        ("http://nx.test/x.jpg", "dns_not_found"),
+        ("http://empty.test/x.jpg", "dns_not_found"),
+        ("http://servfail.test/x.jpg", "dns_failed"),
+        ("http://refused.test/x.jpg", "dns_failed"),
+        ("http://half.test/x.jpg", "dns_failed"),
+        ("http://silent.test/x.jpg", "dns_timeout"),
+        ("http://garbage-50.test/x.jpg", "dns_timeout"),
+        (f"{to}http://silent.hop.test/x.jpg", "dns_timeout"),
+        ("http://nosuch.invalid/x.jpg", "dns_not_found"),
+        (f"{to}http://nosuch.invalid/x.jpg", "dns_not_found"),
         (f"{web.tls}/files/good.jpg", "tls_failed"),
         (f"https://127.0.0.1:{port}/files/good.jpg", "tls_failed"),
         (f"https://{deaf}/x.jpg", "connect_timeout"),
@@ -145,7 +173,7 @@ def cases(web, deaf):
         ("http://127.0.0.1:0/x", "bad_url"),
         ("http://127.0.0.1/x\r\nHost: evil", "bad_url"),
         (f"{base}/" + "x" * 9000, "bad_url"),
-        ("http://b\u00fccher.invalid/", "dns_failed"),
+        ("http://b\u00fccher.invalid/", "dns_not_found"),
         ("", "bad_url"),
         # 18-23: bodies
         (f"{base}/files/page.html?type=image/jpeg", "unknown_format"),
@@ -197,6 +225,14 @@ BOUNDS = ("--transfers", TRANSFERS, "--body-bytes", BODY_BYTES_MAX)
 
 
 def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, deaf):
+def most_files(process):
+    """The soft and the hard limit of open files."""
+    with open(f"/proc/{process.pid}/limits") as limits:
+        line = next(line for line in limits if line.startswith("Max open files"))
+    return line.split()[3:5]
+
+
+def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, names, deaf):
     fleet.start_redis()
     fleet.start_broker()
     worker = fleet.start_worker(env=QUIET)
@@ -204,12 +240,16 @@ def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, deaf
     rows = with_good_ones(web, cases(web, deaf))
     rows += [rows[0], rows[1]]  # 16: the same ones again
     patience = ("--timeout-ms", 5000, "--connect-timeout-ms", 2000)
-    download(fleet, folder, rows, "--allow-private", *patience, *BOUNDS, "--robots", "--cookies")
+    download(
+        *(fleet, folder, rows, "--allow-private", *patience, *BOUNDS), "--robots", "--cookies",
+        *("--dns-servers", names))
     manifest = json.loads((folder / "out/manifest.json").read_text())
     counters = manifest["totals"]["counters"]
     assert counters["rows"] == len(rows) and counters["fetch.shared"] == 2
     assert counters["success"] == sum(status == "success" for _, status in rows)
     assert highest(worker) - before < GROWTH_MAX
+    soft, hard = most_files(worker)
+    assert soft == hard
 
 
 def test_each_picture_ends_as_itself_and_the_rest_is_whole(fleet, folder, web):

@@ -12,21 +12,23 @@ with the alert "unrecognized-name". What there is to ask for:
   /status/CODE           an answer with that code; ?retry_after=S adds the header, ?times=N
                          makes the body longer
   /flaky/N/KEY/NAME      503 (?code=C: C) for the first N requests with KEY, then the file
-  /redirect/N            N hops, then /big/16; ?to=URL instead of /big/16
+  /redirect/N            N hops, then /big/16; ?to=URL instead of /big/16; ?code=C instead of 302
+  /loop                  a redirect to itself
   /big/BYTES             that many bytes; ?chunked=1 without a length
   /endless               bytes until the client goes
   /drip/BYTES/MS         a byte each MS milliseconds
   /hang                  no answer at all
   /awhile/N/KEY/NAME     no answer to the first N requests with KEY, then the file
   /drop                  the connection ends before the answer
+  /lonely/KEY            a body for the first request of a connection; the second one ends it
   /short                 the connection ends before the promised length
-  /length/TEXT           a Content-Length of TEXT
+  /length/TEXT           a Content-Length of TEXT; ?other=TEXT adds a second one
   /empty                 200 without bytes
   /headers/COUNT         COUNT header lines of a kilobyte
   /line/BYTES            a header line of that length
   /cookies/COUNT         COUNT Set-Cookie headers
   /interim/COUNT         COUNT answers 103 before the one
-  /chunk/TEXT            a chunk whose size is TEXT
+  /chunk/TEXT            a chunk of four bytes whose size is TEXT
   /raw/TEXT              TEXT instead of HTTP
   /robots-tag/TAG...     a body with an X-Robots-Tag header for each TAG
   /robots.txt            FOLDER/robots.txt, or 404; if it begins with "#CODE" or "#URL" (to the end
@@ -132,7 +134,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         to = self.query.get("to", "/big/16")
         if int(hops) > 1:
             to = "/redirect/%d?to=%s" % (int(hops) - 1, urllib.parse.quote(to, safe=""))
-        self.answer(302, b"elsewhere", Location=to)
+        self.answer(int(self.query.get("code", 302)), b"elsewhere", Location=to)
+
+    def on_loop(self):
+        self.answer(301, b"", Location="/loop")
 
     def on_big(self, size):
         block = b"x" * 65536
@@ -184,11 +189,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def on_drop(self):
         self.close_connection = True
 
+    def on_lonely(self, key):
+        if getattr(self, "served", False):
+            self.close_connection = True
+        else:
+            self.served = True
+            self.answer(200, b"body")
+
     def on_short(self):
         self.begin_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nnot all")
 
     def on_length(self, text):
-        self.begin_raw(b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\nbody" % text.encode())
+        more = "Content-Length: %s\r\n" % self.query["other"] if "other" in self.query else ""
+        head = "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n%s\r\nbody" % (text, more)
+        self.begin_raw(head.encode())
 
     def on_empty(self):
         self.answer(200, b"")

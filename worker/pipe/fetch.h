@@ -33,7 +33,10 @@ struct sockaddr;
     X(FETCH_OK, "success", false, "")                                                             \
     X(FETCH_BAD_URL, "bad_url", false, "not a valid http, https or data URL")                     \
     X(FETCH_REFUSED_ADDRESS, "refused_address", false, "the host's address is not public")        \
-    X(FETCH_DNS_FAILED, "dns_failed", true, "the host's name could not be resolved")              \
+    X(FETCH_DNS_NOT_FOUND, "dns_not_found", false,                                                \
+      "the host's name does not exist or has no address")                                         \
+    X(FETCH_DNS_FAILED, "dns_failed", true, "the name servers failed to resolve the host's name") \
+    X(FETCH_DNS_TIMEOUT, "dns_timeout", true, "the name servers did not answer in time")          \
     X(FETCH_CONNECT_FAILED, "connect_failed", true, "the host refused the connection")            \
     X(FETCH_CONNECT_TIMEOUT, "connect_timeout", true, "no connection within the time limit")      \
     X(FETCH_TLS_FAILED, "tls_failed", false, "no trusted TLS connection")                         \
@@ -49,7 +52,7 @@ struct sockaddr;
     X(FETCH_OPTED_OUT, "opted_out", false, "the server's X-Robots-Tag says not to use it")        \
     X(FETCH_ROBOTS_DENIED, "robots_denied", false, "the host's robots.txt does not allow it")     \
     X(FETCH_SHARD_TIMEOUT, "shard_timeout", false, "too long behind the other rows of its shard") \
-    X(FETCH_HOST_DOWN, "host_down", false, "no connection to its host came about for some time")  \
+    X(FETCH_HOST_DOWN, "host_down", false, "the transfers from its host failed for some time")    \
     X(FETCH_HOST_BUSY, "host_busy", false, "the host asks to be left alone for longer")           \
     X(FETCH_FAILED, "fetch_failed", false, "the transfer failed on this machine")
 
@@ -73,15 +76,16 @@ const char *fetch_status_text(enum fetch_status status);
 
 struct fetch_options {
     uint32_t transfers; /* at a time */
-    int64_t total_ms, connect_ms;
+    int64_t total_ms;
+    int64_t connect_ms;         /* of a look-up of a name, and again of a connection */
     int64_t slow_bytes, slow_s; /* fails under slow_bytes per second for slow_s seconds; 0: off */
     uint32_t redirects, retries;
     int64_t backoff_ms; /* before the first retry; doubled for each further one, with jitter */
     int64_t body_bytes;
     uint32_t per_host; /* at a time to one host and port; 0: no limit but transfers */
-    /* A host is down after so many connections that failed one after another (0: never), or answers
-     * 429 and 503, the first of them so long ago; and is tried again after a pause, which doubles
-     * each time. */
+    /* A host is down after so many connections that failed one after another, or transfers that
+     * came to a time limit (0: never), or answers 429 and 503, the first of them so long ago; and
+     * is tried again after a pause, which doubles each time. */
     uint32_t down_failures;
     int64_t down_after_ms, down_pause_ms;
     bool cookies; /* those set on the way are sent to later hops, as a browser would */
@@ -91,6 +95,8 @@ struct fetch_options {
     const char *agent;   /* User-Agent; copied */
     /* Certificates to trust, copied; NULL: those of SSL_CERT_FILE, else the system's. */
     const char *ca_file;
+    /* Name servers instead of the machine's, as "192.0.2.1:53", by commas; NULL; not kept. */
+    const char *dns_servers;
 };
 
 struct fetch_item {
@@ -113,6 +119,7 @@ struct fetch_item {
     size_t header_bytes;
     bool probes;
     bool fresh;     /* takes no connection that was used before */
+    bool named;     /* out: on its way was a host that is a name, not an address */
     bool for_rules; /* it is a robots.txt; see fetch_rules.h */
 };
 

@@ -10,7 +10,7 @@
 
 #define BUCKETS           4096
 #define DOWN_PAUSE_MS_MAX (5 * 60 * 1000) /* between two probes; doubled up to it */
-#define NAMELESS_MS       (60 * 1000)     /* as long as libcurl keeps the names that it found */
+#define NAMELESS_MS       (60 * 1000)
 
 struct fetch_hosts {
     struct fetch_options options;
@@ -124,15 +124,29 @@ void fetch_host_push(struct fetch_hosts *hosts, struct fetch_host *host, struct 
     if (!item->next) host->last = item;
 }
 
-void fetch_host_robots(struct fetch_hosts *hosts, struct fetch_host *host,
+static void give_rules(struct fetch_hosts *hosts, struct fetch_host *host,
                        struct fetch_robots *robots)
 {
     hosts->robots_bytes -= fetch_robots_memory(host->robots);
     fetch_robots_free(host->robots);
     host->robots = robots;
     hosts->robots_bytes += fetch_robots_memory(robots);
-    while (hosts->robots_bytes > FETCH_ROBOTS_MEMORY_MAX && hosts->idle.next != &hosts->idle)
-        forget(hosts, hosts->idle.next);
+}
+
+bool fetch_host_robots(struct fetch_hosts *hosts, struct fetch_host *host,
+                       struct fetch_robots *robots)
+{
+    give_rules(hosts, host, robots);
+    while (hosts->robots_bytes > FETCH_ROBOTS_MEMORY_MAX) {
+        struct fetch_host *idle = hosts->idle.next;
+        if (idle == host) idle = idle->next;
+        if (idle == &hosts->idle) {
+            give_rules(hosts, host, NULL);
+            return false;
+        }
+        forget(hosts, idle);
+    }
+    return true;
 }
 
 static struct fetch_item *pop(struct fetch_hosts *hosts, struct fetch_host *host)
@@ -160,7 +174,7 @@ static enum fetch_turn judge(const struct fetch_hosts *hosts, const struct fetch
 {
     *until_ms = INT64_MAX;
     *status = host->busy ? FETCH_HOST_BUSY : FETCH_HOST_DOWN;
-    if (host->nameless_until_ms > now_ms) *status = FETCH_DNS_FAILED;
+    if (host->nameless_until_ms > now_ms) *status = host->nameless;
     if (host->nameless_until_ms > now_ms || host->down_until_ms > now_ms) return FETCH_TURN_FAIL;
     if (host->down_until_ms && host->probed) return FETCH_TURN_NONE;
     if (host->paused_until_ms > now_ms) {
@@ -243,7 +257,8 @@ void fetch_host_pause(struct fetch_host *host, int64_t until_ms)
     if (host->paused_until_ms < until_ms) host->paused_until_ms = until_ms;
 }
 
-void fetch_host_nameless(struct fetch_host *host, int64_t now_ms)
+void fetch_host_nameless(struct fetch_host *host, enum fetch_status status, int64_t now_ms)
 {
+    host->nameless = status;
     host->nameless_until_ms = now_ms + NAMELESS_MS;
 }

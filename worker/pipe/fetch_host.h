@@ -2,10 +2,10 @@
  *
  * Decides, without a clock or a socket of its own, when the next transfer to a host may begin: not
  * more at a time than the cap; not before a pause that the host asked for is over; and not to one
- * that is down. A host is down after so many connections that failed one after another, or answers
- * that say it is busy, over so long a time; its transfers then fail at once, until a pause is over
- * and one of them, the probe, has found out whether it is still so. Transfers that may not begin
- * yet wait in the host's queue.
+ * that is down. A host is down after so many transfers that failed one after another (see enum
+ * fetch_contact), or answers that say it is busy, over so long a time; its transfers then fail at
+ * once, until a pause is over and one of them, the probe, has found out whether it is still so.
+ * Transfers that may not begin yet wait in the host's queue.
  *
  * Hosts without transfers are forgotten, the longest unused first, when there are more than
  * FETCH_HOSTS_MAX. A table and its hosts are one thread's. */
@@ -37,6 +37,8 @@ struct fetch_host {
     int64_t failing_since_ms, down_until_ms, down_pause_ms; /* until 0: not down */
     bool probed;                                            /* by the one that runs */
     int64_t paused_until_ms, nameless_until_ms;
+    int64_t told_until_ms;      /* that libcurl has its addresses; see fetch_try.h */
+    enum fetch_status nameless; /* what its look-up came to */
     enum fetch_rules rules;
     enum fetch_status rules_status; /* of those that could not be had */
     int64_t rules_until_ms;
@@ -56,10 +58,11 @@ uint32_t fetch_hosts_count(const struct fetch_hosts *hosts);
  * running. */
 struct fetch_host *fetch_hosts_get(struct fetch_hosts *hosts, const char *name);
 
-/* Gives the host its rules, instead of those it has. Hosts without transfers are forgotten when the
- * rules of all need more than FETCH_ROBOTS_MEMORY_MAX. */
-void fetch_host_robots(struct fetch_hosts *hosts, struct fetch_host *host,
-                       struct fetch_robots *robots);
+/* Gives the host its rules (which are taken), or none, instead of those it has. Hosts without
+ * transfers are forgotten when the rules of all need more than FETCH_ROBOTS_MEMORY_MAX; false:
+ * without them they still do, so that the host has none. */
+CHECKED bool fetch_host_robots(struct fetch_hosts *hosts, struct fetch_host *host,
+                               struct fetch_robots *robots);
 
 /* Puts an item at an end of its host's queue; the front is behind a robots.txt. */
 void fetch_host_push(struct fetch_hosts *hosts, struct fetch_host *host, struct fetch_item *item,
@@ -83,14 +86,14 @@ enum fetch_turn fetch_hosts_next(struct fetch_hosts *hosts, struct fetch_item **
 enum fetch_contact {
     FETCH_CONTACT_NONE,   /* it ended before it could be known */
     FETCH_CONTACT_MADE,   /* the host took the request, or answered */
-    FETCH_CONTACT_FAILED, /* no connection, or no answer in time */
+    FETCH_CONTACT_FAILED, /* no connection, or no whole answer in time */
     FETCH_CONTACT_BUSY,   /* the host asked to be left alone */
 };
 void fetch_host_ended(struct fetch_hosts *hosts, struct fetch_host *host, struct fetch_item *item,
                       enum fetch_contact contact, int64_t now_ms);
 /* Nothing goes to the host before then. */
 void fetch_host_pause(struct fetch_host *host, int64_t until_ms);
-/* Its name was looked up in vain, as often as an item may try. */
-void fetch_host_nameless(struct fetch_host *host, int64_t now_ms);
+/* Its name was looked up in vain, as often as an item may try: that is how its items end. */
+void fetch_host_nameless(struct fetch_host *host, enum fetch_status status, int64_t now_ms);
 
 #endif

@@ -19,7 +19,7 @@ struct rules_item {
     char url[FETCH_HOST_BYTES + 32];
 };
 
-struct fetch_item *fetch_rules_item(struct fetch_host *host, const struct fetch_item *item,
+struct fetch_item *fetch_rules_item(struct fetch_host *host, struct fetch_item *item,
                                     int64_t now_ms, bool *no_memory)
 {
     *no_memory = false;
@@ -28,7 +28,8 @@ struct fetch_item *fetch_rules_item(struct fetch_host *host, const struct fetch_
     struct rules_item *made = mem_try(sizeof *made);
     *no_memory = made == NULL;
     if (!made) return NULL;
-    const char *scheme = str_has_prefix(item->at.whole, "https:") ? "https" : "http";
+    const char *whole = fetch_url_whole(&item->at);
+    const char *scheme = whole && str_has_prefix(whole, "https:") ? "https" : "http";
     (void)snprintf(made->url, sizeof made->url, "%s://%s/robots.txt", scheme, host->name);
     CHECK(str_copy(made->host, sizeof made->host, host->name));
     buf_init(&made->item.body, FETCH_ROBOTS_BYTES_MAX);
@@ -79,19 +80,24 @@ void fetch_rules_take(struct fetch_hosts *hosts, struct fetch_item *rules_item,
         }
     }
     if (host) {
+        if (!fetch_host_robots(hosts, host, robots)) {
+            rules = FETCH_RULES_NOT_HAD;
+            status = FETCH_FAILED;
+        }
         const bool failed = rules == FETCH_RULES_NOT_HAD;
         host->rules = rules;
         host->rules_until_ms = now_ms + (failed ? KEPT_FAILED_MS : KEPT_MS);
         host->rules_status = status == FETCH_HTTP_STATUS ? FETCH_ROBOTS_DENIED : status;
-        fetch_host_robots(hosts, host, robots);
     }
     fetch_rules_item_free(rules_item);
 }
 
-enum fetch_status fetch_rules_judge(const struct fetch_host *host, const struct fetch_item *item)
+enum fetch_status fetch_rules_judge(const struct fetch_host *host, struct fetch_item *item)
 {
     if (item->for_rules) return FETCH_OK;
     if (host->rules == FETCH_RULES_NOT_HAD) return host->rules_status;
     if (host->rules != FETCH_RULES_KNOWN) return FETCH_OK;
-    return fetch_robots_allow(host->robots, item->at.whole) ? FETCH_OK : FETCH_ROBOTS_DENIED;
+    const char *whole = fetch_url_whole(&item->at);
+    if (!whole) return FETCH_FAILED;
+    return fetch_robots_allow(host->robots, whole) ? FETCH_OK : FETCH_ROBOTS_DENIED;
 }

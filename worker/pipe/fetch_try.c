@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,10 @@
 /* The body of an error page is read up to here, so that the connection can be used again. */
 #define DISCARD_BYTES_MAX (16 * 1024)
 #define RECEIVE_BYTES     (64 * 1024L)
-#define HTTP_TOO_MANY     429
-#define HTTP_UNAVAILABLE  503
+#define ADDRESSES_KEPT_S  3L /* whole seconds: it can be two */
+_Static_assert(FETCH_TRY_KNOWS_MS < (ADDRESSES_KEPT_S - 1) * 1000, "what is told is kept");
+#define HTTP_TOO_MANY    429
+#define HTTP_UNAVAILABLE 503
 
 /* ---- what curl calls during a transfer ---- */
 
@@ -59,7 +62,7 @@ static char *copy_text(const char *text, size_t len)
 static const char *header_value(const char *line, size_t *bytes, const char *name)
 {
     const size_t len = strlen(name);
-    if (*bytes <= len || strncasecmp(line, name, len) != 0 || line[len] != ':') return NULL;
+    if (*bytes <= len || line[len] != ':' || strncasecmp(line, name, len) != 0) return NULL;
     const char *from = line + len + 1, *end = line + *bytes;
     while (from < end && (*from == ' ' || *from == '\t')) from++;
     while (from < end && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\r' || end[-1] == '\n'))
@@ -145,12 +148,23 @@ static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sock
 {
     struct fetch_try *try = ctx;
     if (purpose != CURLSOCKTYPE_IPCXN) return CURL_SOCKET_BAD;
-    try->addressed = true;
     if (!try->common->options.allow_private && !fetch_address_is_public(&address->addr)) {
         try->refused = true;
         return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+        try->hindered = true;
+    return fd;
+}
+
+/* Names are ours to look up: libcurl would start a thread for each. */
+static int on_resolve(void *resolver, void *reserved, void *ctx)
+{
+    struct fetch_try *try = ctx;
+    (void)resolver, (void)reserved;
+    try->hindered = try->named; /* this thread did not run for seconds */
+    return try->named;
 }
 
 static int on_request(void *ctx, char *ip, char *local_ip, int port, int local_port)
@@ -178,17 +192,19 @@ static bool set_guards(CURL *easy, struct fetch_try *try)
 {
     (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, try);
     (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, try);
+    (void)curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, try);
     return !curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") &&
            !curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket) &&
            !curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request) &&
-           !curl_easy_setopt(easy, CURLOPT_PROXY, "") &&
-           !curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* never waits for a resolver */
+           !curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_resolve) &&
+           !curl_easy_setopt(easy, CURLOPT_PROXY, "");
 }
 
 static void set_request(CURL *easy, struct fetch_try *try)
 {
     const struct fetch_common *common = try->common;
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, ADDRESSES_KEPT_S);
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
@@ -228,8 +244,21 @@ void fetch_try_forget(struct fetch_item *item)
     item->cookies = NULL;
 }
 
+/* The multi handle keeps them in a cache of its own, all of which is walked through at the end of
+ * each transfer: so not for long. */
+static bool set_addresses(CURL *easy, struct fetch_try *try, const char *addresses)
+{
+    struct buf line;
+    buf_init(&line, 0);
+    buf_printf(&line, "+%s:%s", try->item->at.host, addresses);
+    if (!buf_failed(&line)) try->resolve = curl_slist_append(NULL, buf_str(&line));
+    buf_deinit(&line);
+    return try->resolve && !curl_easy_setopt(easy, CURLOPT_RESOLVE, try->resolve);
+}
+
 bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
-                    struct fetch_item *item, int64_t now_ms)
+                    struct fetch_item *item, const struct fetch_name *name, bool tell,
+                    int64_t now_ms)
 {
     /* A handle of its own for each try: libcurl 7.88 keeps a pointer to the last header of a
      * transfer, and frees that header when the handle is used again. An answer whose first header
@@ -247,12 +276,15 @@ bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
     set_request(easy, try);
     if (item->fresh) (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     if (common->options.cookies && !item->for_rules) set_cookies(easy, item);
-    return set_guards(easy, try) && !curl_easy_setopt(easy, CURLOPT_URL, item->at.whole);
+    try->named = name != NULL;
+    if (tell && name && !set_addresses(easy, try, name->addresses)) return false;
+    return set_guards(easy, try) && !curl_easy_setopt(easy, CURLOPT_CURLU, item->at.parts);
 }
 
 void fetch_try_deinit(struct fetch_try *try)
 {
     curl_easy_cleanup(try->easy);
+    curl_slist_free_all(try->resolve);
     mem_free(try->location);
     *try = (struct fetch_try){0};
 }
@@ -261,7 +293,7 @@ void fetch_try_deinit(struct fetch_try *try)
 
 static enum fetch_status timed_out(const struct fetch_try *try, int64_t now_ms)
 {
-    if (!try->sent) return try->addressed ? FETCH_CONNECT_TIMEOUT : FETCH_DNS_FAILED;
+    if (!try->sent) return FETCH_CONNECT_TIMEOUT;
     /* The clocks of the two libraries round differently. */
     return now_ms - try->started_at_ms + 2 >= try->limit_ms ? FETCH_TIMEOUT : FETCH_TOO_SLOW;
 }
@@ -280,8 +312,9 @@ static enum fetch_status failed(const struct fetch_try *try, CURLcode rc, int64_
     case CURLE_URL_MALFORMAT:
         return FETCH_BAD_URL;
     case CURLE_COULDNT_RESOLVE_HOST:
-        return FETCH_DNS_FAILED;
+        return FETCH_FAILED; /* names are not libcurl's to resolve */
     case CURLE_COULDNT_CONNECT:
+        if (try->hindered) return FETCH_FAILED;
         return try->refused ? FETCH_REFUSED_ADDRESS : FETCH_CONNECT_FAILED;
     case CURLE_OPERATION_TIMEDOUT:
         return timed_out(try, now_ms);
@@ -340,19 +373,17 @@ static void note_answer(struct fetch_item *item, CURL *easy, long code)
 static enum fetch_contact contact(const struct fetch_try *try, enum fetch_status status, long code)
 {
     if (code == HTTP_TOO_MANY || code == HTTP_UNAVAILABLE) return FETCH_CONTACT_BUSY;
-    if (code) return FETCH_CONTACT_MADE;
     /* A hop that began too late says nothing about its host. */
-    if (!try->sent && try->limit_ms < try->common->options.connect_ms &&
-        status == FETCH_CONNECT_TIMEOUT)
-        return FETCH_CONTACT_NONE;
+    const bool late = try->limit_ms < try->common->options.connect_ms;
     switch ((int)status) {
-    case FETCH_CONNECT_FAILED:
     case FETCH_CONNECT_TIMEOUT:
     case FETCH_TIMEOUT:
-    case FETCH_TOO_SLOW:
+        return late ? FETCH_CONTACT_NONE : FETCH_CONTACT_FAILED;
+    case FETCH_CONNECT_FAILED:
+    case FETCH_TOO_SLOW: /* also those that answer and then stall */
         return FETCH_CONTACT_FAILED;
     default:
-        return try->sent ? FETCH_CONTACT_MADE : FETCH_CONTACT_NONE;
+        return code || try->sent ? FETCH_CONTACT_MADE : FETCH_CONTACT_NONE;
     }
 }
 
@@ -369,6 +400,7 @@ struct fetch_result fetch_try_result(struct fetch_try *try, int curl_code, int64
     long connects = 1;
     (void)curl_easy_getinfo(try->easy, CURLINFO_NUM_CONNECTS, &connects);
     result.reused = try->sent && connects == 0;
+    result.hindered = result.status == FETCH_FAILED && try->hindered;
     /* The rest of such an answer, whole or not, does not matter. */
     result.redirected = code >= 300 && code <= 399 && try->location && !try->too_many_headers;
     if (result.redirected && try->common->options.cookies) keep_cookies(try->item, try->easy);

@@ -6,6 +6,7 @@
 #define PIPE_FETCH_TRY_H
 
 #include "worker/pipe/fetch.h"
+#include "worker/pipe/fetch_dns.h"
 #include "worker/pipe/fetch_host.h"
 
 /* What all tries of a fetch share. */
@@ -22,21 +23,30 @@ struct fetch_try {
     int64_t started_at_ms;
     int64_t limit_ms; /* of this try */
     size_t discarded_bytes;
-    char *location; /* of this answer; NULL: none */
+    char *location;          /* of this answer; NULL: none */
+    struct fetch_name *name; /* that is looked up, before there is a handle; the fetch's */
+    struct fetch_try *next;  /* of those that wait for a name; the fetch's */
+    void *resolve;           /* a curl_slist: the host's addresses; NULL: not given */
     int64_t retry_after_s;
-    bool sent;      /* the request */
-    bool addressed; /* the name was resolved: a socket was asked for */
+    bool sent; /* the request */
     bool opted_out;
+    bool named;    /* the host is a name */
+    bool hindered; /* by this machine: it has no socket left, or was too late with the addresses */
     bool refused, too_large, too_many_headers, no_memory;
 };
 
 CHECKED int fetch_common_init(struct fetch_common *common, const struct fetch_options *options,
                               struct err *err);
 void fetch_common_deinit(struct fetch_common *common);
-/* Makes the handle for a request to item->at; the caller adds it to the multi handle. false: not
- * possible on this machine. */
+/* The addresses of a name (fetch_dns.h) that were given to one try serve all of the multi handle to
+ * that host for so long, and need not be given to them. */
+#define FETCH_TRY_KNOWS_MS 1000
+/* Makes the handle for a request to item->at; the caller adds it to the multi handle at once. name:
+ * of its host, ready; NULL: the URL has an address. tell: give the addresses. false: not possible
+ * on this machine. */
 bool fetch_try_init(struct fetch_try *try, const struct fetch_common *common,
-                    struct fetch_item *item, int64_t now_ms);
+                    struct fetch_item *item, const struct fetch_name *name, bool tell,
+                    int64_t now_ms);
 void fetch_try_deinit(struct fetch_try *try);
 /* Forgets where the item is and what it carries. */
 void fetch_try_forget(struct fetch_item *item);
@@ -46,6 +56,7 @@ struct fetch_result {
     enum fetch_contact contact;
     bool reused;           /* the connection had served another request */
     bool redirected;       /* to try->location */
+    bool hindered;         /* by this machine, so that nobody else is to blame */
     int64_t retry_after_s; /* what the host asks for, in the answers that may; else 0 */
 };
 /* What it came to, with curl's own result; fills in the item's HTTP status and type. */

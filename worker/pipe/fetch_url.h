@@ -8,13 +8,17 @@
 #define FETCH_HOST_BYTES 264
 
 struct fetch_url {
-    char *whole;                 /* absolute and encoded */
+    void *parts;                 /* a CURLU */
+    char *whole;                 /* see fetch_url_whole */
     char host[FETCH_HOST_BYTES]; /* in lower case, always with the port */
 };
 
 /* base: what text may be relative to, or NULL. false: not a valid http or https URL of at most
  * FETCH_URL_BYTES_MAX, or no memory; url is then empty. */
-bool fetch_url_init(struct fetch_url *url, const char *base, const char *text);
+bool fetch_url_init(struct fetch_url *url, const struct fetch_url *base, const char *text);
 void fetch_url_deinit(struct fetch_url *url);
+/* Absolute and encoded. Few need it, so it is put together when one asks. NULL: no memory, which
+ * cannot be where there was a base. */
+const char *fetch_url_whole(struct fetch_url *url);
 
 #endif

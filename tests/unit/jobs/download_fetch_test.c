@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #define SCRIPT   TESTS_DIR "/support/web_server.py"
 #define ROWS_MAX 64
@@ -274,6 +275,31 @@ TEST(download, asks_a_host_for_few_at_a_time)
     run_deinit(&run);
 }
 
+TEST(download, cuts_transfers_to_the_limit_of_open_files)
+{
+    UNUSED_STATE;
+    struct rlimit before, few;
+    struct run run;
+    run_init(&run);
+    run.spec.transfers = 60;
+    run.spec.per_host = 60;
+    for (uint32_t i = 0; i < 60; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "crowd/17?delay_ms=50&row=%u", i);
+        add(&run, path, i);
+    }
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = 80;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    run_job(&run);
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (uint32_t i = 0; i < 60; i++) EXPECT_TEXT(field(&run, i, "status"), "unknown_format");
+    EXPECT(requests("crowd most") > 2);
+    EXPECT(requests("crowd most") <= 20);
+    run_deinit(&run);
+}
+
 TEST(download, tells_where_redirects_ended)
 {
     UNUSED_STATE;
@@ -449,6 +475,7 @@ int main(void)
         RUN(download, asks_again_for_what_a_full_disk_did_not_keep),
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
         RUN(download, asks_a_host_for_few_at_a_time),
+        RUN(download, cuts_transfers_to_the_limit_of_open_files),
         RUN(download, tells_where_redirects_ended),
         RUN(download, tells_what_each_row_cost),
         RUN(download, carries_the_last_rows_over_to_a_late_shard),

@@ -3,6 +3,7 @@
 
 #include "common/base/mem.h"
 #include "tests/support/test.h"
+#include "worker/pipe/fetch_robots.h"
 
 #include <stdio.h>
 
@@ -162,9 +163,9 @@ TEST(host, without_a_name_fails_for_a_minute)
     UNUSED_STATE;
     struct world world;
     world_init(&world, "aab");
-    fetch_host_nameless(world.item[0].host, AT);
+    fetch_host_nameless(world.item[0].host, FETCH_DNS_TIMEOUT, AT);
     EXPECT_EQ(starts(&world, AT), -2);
-    EXPECT_EQ(world.status, FETCH_DNS_FAILED);
+    EXPECT_EQ(world.status, FETCH_DNS_TIMEOUT);
     EXPECT_EQ(starts(&world, AT + 60000), 2);
     EXPECT_EQ(starts(&world, AT + 60000), 1);
     fetch_hosts_free(world.hosts);
@@ -178,7 +179,7 @@ TEST(host, is_forgotten_when_idle_the_longest_first)
     world_init(&world, "qr");
     EXPECT_EQ(starts(&world, AT), 0);
     struct fetch_host *first = fetch_hosts_get(world.hosts, "first");
-    fetch_host_nameless(first, AT);
+    fetch_host_nameless(first, FETCH_DNS_FAILED, AT);
     for (uint32_t i = 0; i < 3 * FETCH_HOSTS_MAX; i++) {
         (void)snprintf(name, sizeof name, "host%u.example:80", i);
         EXPECT(fetch_hosts_get(world.hosts, name) != NULL);
@@ -187,6 +188,48 @@ TEST(host, is_forgotten_when_idle_the_longest_first)
     EXPECT(fetch_hosts_get(world.hosts, "q") == world.item[0].host); /* running */
     EXPECT(fetch_hosts_get(world.hosts, "r") == world.item[1].host); /* has a queue */
     EXPECT_EQ(fetch_hosts_get(world.hosts, "first")->nameless_until_ms, 0);
+    fetch_hosts_free(world.hosts);
+}
+
+/* What a host's robots.txt of 264 KiB becomes. */
+static struct fetch_robots *large_rules(void)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    buf_text(&text, "User-agent: *\n");
+    for (uint32_t i = 0; text.len < 264 * 1024; i++) buf_printf(&text, "Disallow: /%0400u\n", i);
+    struct fetch_robots *robots = fetch_robots_new(buf_str(&text), text.len, "vlmq");
+    EXPECT(robots != NULL);
+    buf_deinit(&text);
+    return robots;
+}
+
+TEST(host, has_rules_within_the_memory_of_all)
+{
+    UNUSED_STATE;
+    enum { COUNT = 150 };
+    struct world world;
+    struct fetch_item item[COUNT];
+    char name[32];
+    uint32_t with_rules = 0;
+    world_init(&world, "");
+    /* Hosts with a queue are not forgotten for their rules… */
+    for (uint32_t i = 0; i < COUNT; i++) {
+        (void)snprintf(name, sizeof name, "busy%u", i);
+        item[i] = (struct fetch_item){.host = fetch_hosts_get(world.hosts, name)};
+        fetch_host_push(world.hosts, item[i].host, &item[i], false);
+        with_rules += fetch_host_robots(world.hosts, item[i].host, large_rules());
+    }
+    EXPECT(with_rules > 50 && with_rules < COUNT);
+    EXPECT(with_rules * (size_t)264 * 1024 <= FETCH_ROBOTS_MEMORY_MAX);
+    for (uint32_t i = 0; i < COUNT; i++) EXPECT_EQ(item[i].host->robots != NULL, i < with_rules);
+    /* …but others are. */
+    struct fetch_host *first = item[0].host;
+    EXPECT(fetch_hosts_drop(world.hosts) == &item[0]);
+    EXPECT_EQ(fetch_hosts_count(world.hosts), COUNT);
+    EXPECT(!first->first);
+    while (fetch_hosts_drop(world.hosts)) {
+    }
     fetch_hosts_free(world.hosts);
 }
 
@@ -200,6 +243,7 @@ int main(void)
         RUN(host, is_probed_by_one_after_a_pause_that_doubles),
         RUN(host, without_a_name_fails_for_a_minute),
         RUN(host, is_forgotten_when_idle_the_longest_first),
+        RUN(host, has_rules_within_the_memory_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

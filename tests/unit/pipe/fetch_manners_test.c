@@ -50,6 +50,34 @@ TEST(fetch, gives_up_a_host_that_is_down_and_no_other)
     EXPECT_EQ(ends[FETCH_HOST_DOWN], 15 - ends[FETCH_CONNECT_FAILED]);
 }
 
+TEST(fetch, gives_up_a_host_that_answers_and_then_stalls)
+{
+    UNUSED_STATE;
+    enum { COUNT = 8 };
+    struct fetch_options opts = options();
+    struct fetch_item item[COUNT];
+    char url[COUNT][64];
+    uint32_t down = 0;
+    opts.total_ms = 300;
+    opts.connect_ms = 300;
+    opts.per_host = 1;
+    opts.down_failures = 2;
+    opts.down_pause_ms = 60000;
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(url[i], sizeof url[i], "http://127.0.0.1:%d/drip/1000/200?row=%d", web.port,
+                       i);
+        item[i] = (struct fetch_item){.url = url[i]};
+    }
+    get_all(item, COUNT, &opts);
+    for (int i = 0; i < COUNT; i++) {
+        if (item[i].status != FETCH_HOST_DOWN) EXPECT_EQ(item[i].http_status, 200);
+        if (item[i].status != FETCH_HOST_DOWN) EXPECT_EQ(item[i].status, FETCH_TIMEOUT);
+        down += item[i].status == FETCH_HOST_DOWN;
+        buf_deinit(&item[i].body);
+    }
+    EXPECT_EQ(down, COUNT - 2);
+}
+
 TEST(fetch, leaves_a_host_alone_that_asks_for_it)
 {
     UNUSED_STATE;
@@ -169,7 +197,7 @@ TEST(fetch, keeps_to_robots_txt_if_asked_to)
     EXPECT_EQ(by_robots("", "/big/16"), FETCH_OK);
     EXPECT_EQ(by_robots("#403\n", "/big/16"), FETCH_OK);
     EXPECT_EQ(by_robots("#503\n", "/big/16"), FETCH_ROBOTS_DENIED);
-    EXPECT_EQ(by_robots("#http://nosuch.invalid/\n", "/big/16"), FETCH_DNS_FAILED);
+    EXPECT_EQ(by_robots("#http://nosuch.invalid/\n", "/big/16"), FETCH_DNS_NOT_FOUND);
     /* Rules that another host sends hold for the one that points there. */
     (void)snprintf(text, sizeof text, "#http://localhost:%d/robots-tag/x?type=robots\n", web.port);
     EXPECT_EQ(by_robots(text, "/big/16"), FETCH_OK);             /* "body" is no rule */
@@ -278,7 +306,7 @@ TEST(fetch, looks_a_lost_name_up_once)
     for (uint32_t i = 0; i < 6; i++) item[i] = (struct fetch_item){.url = "http://nosuch.invalid/"};
     get_all(item, 6, &one);
     for (uint32_t i = 0; i < 6; i++) {
-        EXPECT_EQ(item[i].status, FETCH_DNS_FAILED);
+        EXPECT_EQ(item[i].status, FETCH_DNS_NOT_FOUND);
         EXPECT_EQ(item[i].tries, i == 0);
         buf_deinit(&item[i].body);
     }
@@ -289,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(fetch, asks_a_host_for_few_at_a_time),
         RUN(fetch, gives_up_a_host_that_is_down_and_no_other),
+        RUN(fetch, gives_up_a_host_that_answers_and_then_stalls),
         RUN(fetch, leaves_a_host_alone_that_asks_for_it),
         RUN(fetch, keeps_to_what_servers_opt_out_of),
         RUN(fetch, decodes_data_urls_on_the_spot),

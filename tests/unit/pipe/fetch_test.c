@@ -59,11 +59,16 @@ TEST(fetch, names_each_way_to_fail)
         {"/headers/300", FETCH_PROTOCOL_ERROR},
         {"/redirect/5", FETCH_OK},
         {"/redirect/6", FETCH_TOO_MANY_REDIRECTS},
+        {"/redirect/3?code=308", FETCH_OK},
+        {"/redirect/3?code=307", FETCH_OK},
+        {"/redirect/3?code=303", FETCH_OK},
+        {"/redirect/1?to=..%2Fbig%2F16%3Fa%23part", FETCH_OK},
+        {"/loop", FETCH_TOO_MANY_REDIRECTS},
         {"/redirect/1?to=file:///etc/passwd", FETCH_BAD_REDIRECT},
         {"/redirect/1?to=ftp://127.0.0.1/x", FETCH_BAD_REDIRECT},
         {"/redirect/1?to=data:image/png,x", FETCH_BAD_REDIRECT},
         {"/redirect/1?to=http://[", FETCH_BAD_REDIRECT},
-        {"/redirect/1?to=http://nosuch.invalid/", FETCH_DNS_FAILED},
+        {"/redirect/1?to=http://nosuch.invalid/", FETCH_DNS_NOT_FOUND},
         {"/redirect/1?to=http://127.0.0.1:1/", FETCH_CONNECT_FAILED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -327,6 +332,27 @@ TEST(fetch, is_not_harmed_by_what_another_answer_left_behind)
     for (uint32_t i = 0; i < 2; i++) buf_deinit(&item[i].body);
 }
 
+TEST(fetch, asks_again_at_once_when_a_kept_connection_has_ended)
+{
+    UNUSED_STATE;
+    enum { COUNT = 4 };
+    struct fetch_options opts = options();
+    struct fetch_item item[COUNT];
+    char url[COUNT][64];
+    opts.transfers = 1;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        (void)snprintf(url[i], sizeof url[i], "http://127.0.0.1:%d/lonely/%u", web.port, i);
+        item[i] = (struct fetch_item){.url = url[i]};
+    }
+    get_all(item, COUNT, &opts);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        EXPECT_EQ(item[i].status, FETCH_OK);
+        EXPECT_EQ(item[i].tries, 1);
+        buf_deinit(&item[i].body);
+    }
+    EXPECT_EQ(requests("/lonely/1"), 2); /* once more, on a fresh connection */
+}
+
 TEST(fetch, does_not_use_the_environments_proxy)
 {
     UNUSED_STATE;
@@ -511,6 +537,7 @@ int main(void)
         RUN(fetch, refuses_addresses_that_are_not_public),
         RUN(fetch, asks_honestly_and_without_extras),
         RUN(fetch, is_not_harmed_by_what_another_answer_left_behind),
+        RUN(fetch, asks_again_at_once_when_a_kept_connection_has_ended),
         RUN(fetch, does_not_use_the_environments_proxy),
         RUN(fetch, trusts_only_certificates_that_are_vouched_for),
         RUN(fetch, runs_many_at_a_time_within_its_room),

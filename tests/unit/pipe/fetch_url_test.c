@@ -25,6 +25,10 @@ TEST(url, names_its_host_in_one_spelling)
         {"http://\xe2\x92\xb6.example/", "a.example:80", "http://a.example/"},
         {"http://stra\xc3\x9f\x65.example/", "xn--strae-oqa.example:80",
          "http://xn--strae-oqa.example/"},
+        {"http://r3---sn-ab.\xc3\xbc.example./", "r3---sn-ab.xn--tda.example.:80",
+         "http://r3---sn-ab.xn--tda.example./"},
+        {"http://\xc3\xbc\xe3\x80\x82\xc3\xbc.example/", "xn--tda.xn--tda.example:80",
+         "http://xn--tda.xn--tda.example/"}, /* U+3002 is a dot, too */
         {"http://a\xff.example/", NULL, NULL},
         {"http://\xe2\x80\x8b/", NULL, NULL}, /* nothing but a zero-width space */
         {"http://a.example:0/", NULL, NULL},
@@ -36,7 +40,7 @@ TEST(url, names_its_host_in_one_spelling)
         const bool ok = fetch_url_init(&url, NULL, cases[i].text);
         if (ok != (cases[i].host != NULL)) fail_msg("%s: %s", cases[i].text, url.host);
         if (ok) EXPECT_TEXT(url.host, cases[i].host);
-        if (ok) EXPECT_TEXT(url.whole, cases[i].whole);
+        if (ok) EXPECT_TEXT(fetch_url_whole(&url), cases[i].whole);
         fetch_url_deinit(&url);
     }
 }
@@ -44,7 +48,8 @@ TEST(url, names_its_host_in_one_spelling)
 TEST(url, is_read_as_relative_to_another)
 {
     UNUSED_STATE;
-    const char *const base = "http://u:p@a.example:81/b/c?d";
+    struct fetch_url base;
+    EXPECT(fetch_url_init(&base, NULL, "http://u:p@a.example:81/b/c?d"));
     const struct {
         const char *text, *whole;
     } cases[] = {
@@ -59,11 +64,13 @@ TEST(url, is_read_as_relative_to_another)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fetch_url url;
-        const bool ok = fetch_url_init(&url, base, cases[i].text);
-        if (ok != (cases[i].whole != NULL)) fail_msg("%s: %s", cases[i].text, ok ? url.whole : "-");
-        if (ok) EXPECT_TEXT(url.whole, cases[i].whole);
+        const bool ok = fetch_url_init(&url, &base, cases[i].text);
+        if (ok != (cases[i].whole != NULL))
+            fail_msg("%s: %s", cases[i].text, ok ? fetch_url_whole(&url) : "-");
+        if (ok) EXPECT_TEXT(fetch_url_whole(&url), cases[i].whole);
         fetch_url_deinit(&url);
     }
+    fetch_url_deinit(&base);
 }
 
 int main(void)

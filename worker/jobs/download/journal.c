@@ -33,6 +33,7 @@ _Static_assert(DOWNLOAD_SHARD_ROWS_MAX <= INT64_MAX / ROW_MAX, "a tally does not
     X(blurred, bool, 1)                                    \
     X(kept, bool, 1)                                       \
     X(shared, bool, 1)                                     \
+    X(named, bool, 1)                                      \
     X(body_bytes, int64_t, ROW_MAX)                        \
     X(sample_bytes, int64_t, ROW_MAX)                      \
     X(tries, int64_t, ROW_MAX)                             \

@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/jobs/download/list_input.h"
+#include "worker/pipe/fetch_dns.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -179,6 +180,23 @@ static int choose_opt_out(struct download_options *options, struct arena *arena,
     return 0;
 }
 
+/* Joins them for the fetch. */
+static int choose_servers(struct download_options *options, struct arena *arena,
+                          const Vlmq__Jobs__Download *spec, struct err *err)
+{
+    struct err why;
+    const char *list = NULL;
+    for (size_t i = 0; i < spec->n_dns_servers; i++) {
+        list =
+            arena_printf(arena, "%s%s%s", list ? list : "", list ? "," : "", spec->dns_servers[i]);
+        if (!list) return err_set(err, ERR_LIMIT, "no memory for the spec");
+        const int rc = fetch_dns_check_servers(list, &why);
+        if (rc) return err_set(err, (enum err_code)rc, "--dns-servers: %s", why.msg);
+    }
+    options->fetch.dns_servers = list;
+    return 0;
+}
+
 static int choose_format(struct download_options *options, const Vlmq__Jobs__Download *spec,
                          struct err *err)
 {
@@ -263,6 +281,7 @@ static int fill(struct download_options *options, struct arena *arena,
     if (!rc) rc = picture_options_init(&options->picture, spec, err);
     if (!rc) rc = download_options_sample(options, spec, err);
     if (!rc) rc = choose_opt_out(options, arena, spec, err);
+    if (!rc) rc = choose_servers(options, arena, spec, err);
     if (!rc) rc = choose_agent(options, arena, spec->user_agent, err);
     return rc;
 }

@@ -73,6 +73,7 @@ void tally_add(struct tally *tally, const struct outcome *outcome)
         return;
     }
     tally->rows++;
+    tally->named += outcome->named;
     tally->status[outcome->status]++;
     tally->in_class[status_class(outcome->status)]++;
     if (outcome->status == (uint32_t)FETCH_HTTP_STATUS && outcome->http_status >= 0 &&

@@ -29,6 +29,7 @@ struct outcome {
     bool resized, cropped, padded, blurred;
     bool kept;   /* the sample's bytes are those that were received */
     bool shared; /* an earlier row of the shard has the URL */
+    bool named;  /* a host had to be found by its name */
     int64_t body_bytes, sample_bytes;
     int64_t tries, fetch_ms; /* of a row's own fetch: they differ from run to run */
 };
@@ -41,6 +42,7 @@ struct tally {
     int64_t side[TALLY_SIDES], ratio[TALLY_RATIOS];
     int64_t resized, cropped, padded, blurred, warned, reduced, kept, shared;
     int64_t body_bytes, sample_bytes, tries, fetch_ms;
+    int64_t named; /* is no counter */
 };
 
 void tally_add(struct tally *tally, const struct outcome *outcome);

@@ -60,6 +60,7 @@ static void fetched(struct work *work, struct work_item *item)
                                : status_of_fetch(item->fetch.status);
     item->outcome.http_status = item->fetch.http_status;
     item->outcome.body_bytes = (int64_t)item->fetch.body.len;
+    item->outcome.named = !item->copied && item->fetch.named;
     item->outcome.tries = item->copied ? 0 : item->fetch.tries;
     item->outcome.fetch_ms = item->copied ? 0 : item->fetch.spent_ms;
     to_decode(work, item);
@@ -279,6 +280,7 @@ void work_fetch(void *arg)
         fetch_turn(work->fetch, TURN_MS);
         rc = take_fetched(work);
     }
+    if (rc) atomic_store(&work->abort, true); /* what is under way is for nothing */
     log_scope_join(NULL);
     chan_close(work->decode);
 }

@@ -15,7 +15,7 @@
 #define CHECKPOINT_MS 5000 /* how often a next attempt gets a later place to begin */
 #define TELL_MS       100  /* how often it tells its progress */
 #define TIMES_BYTES   128  /* a line of times.jsonl */
-/* Fewer rows than this without a single resolved name may be chance. */
+/* Fewer rows than this without a single answer may be chance. */
 #define DNS_ROWS_MIN 32
 /* Later attempts take it as it is: the names may really be gone. */
 #define DNS_ATTEMPTS 3
@@ -178,6 +178,7 @@ static void give_back(struct work *work, struct work_item *item)
 {
     shrink(&item->samples);
     shrink(&item->line);
+    shrink(&item->row.text);
     CHECK(chan_send(work->pool, item));
     fetch_wake(work->fetch);
 }
@@ -215,7 +216,7 @@ int work_write(struct work *work, struct err *err)
     while (!ended) {
         struct work_item *item = next_item(work, &ended);
         if (!rc) rc = look(work, err);
-        if (item && !rc) rc = take_item(work, item, err);
+        if (item && !rc && !atomic_load(&work->abort)) rc = take_item(work, item, err);
         if (rc) atomic_store(&work->abort, true);
         if (item) give_back(work, item);
         if (!rc) tell(work, ended);
@@ -223,18 +224,16 @@ int work_write(struct work *work, struct err *err)
     return rc;
 }
 
-/* Not one host name could be resolved: more likely this machine's network than the list. */
+/* No name server had an answer to any row: more likely this machine's network than the list. */
 static int check_network(const struct work *work, struct err *err)
 {
     const struct tally *tally = &work->tally;
-    const int64_t tried =
-        tally->rows - tally->status[FETCH_BAD_URL] - tally->status[STATUS_BAD_ROW];
-    if (work->env->attempt >= DNS_ATTEMPTS || tried < DNS_ROWS_MIN ||
-        tally->status[FETCH_DNS_FAILED] < tried)
+    const int64_t lost = tally->status[FETCH_DNS_FAILED] + tally->status[FETCH_DNS_TIMEOUT];
+    if (work->env->attempt >= DNS_ATTEMPTS || tally->named < DNS_ROWS_MIN || lost < tally->named)
         return 0;
     return err_set(err, ERR_UNAVAILABLE,
-                   "none of %u host names could be resolved: is this worker's network up?",
-                   (uint32_t)tried);
+                   "no name server answered for any of %u rows: is this worker's network up?",
+                   (uint32_t)tally->named);
 }
 
 static int write_stats(struct work *work, struct err *err)
