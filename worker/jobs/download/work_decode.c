@@ -172,22 +172,34 @@ static const char *read_exif(struct bench *bench, const struct work_item *item)
     return buf_str(&bench->exif);
 }
 
+/* In the order of their names, which is that of webdataset's own writer: 1.jpg, 1.json, but 1.json,
+ * 1.png. */
+static int add_members(const struct bench *bench, struct work_item *item, const char *key)
+{
+    const bool kept = item->outcome.kept;
+    const struct buf *file = kept ? &item->fetch.body : &bench->encoded;
+    const char *extension = kept ? decode_format_extension(item->outcome.format)
+                                 : encode_extension(bench->work->options.picture.encode.format);
+    const char *caption = list_row_field(&item->row, LIST_CAPTION);
+    int rc = 0;
+    if (!caption) caption = "";
+    const bool first = strcmp(extension, "json") < 0;
+    const bool last = strcmp(extension, "txt") > 0;
+    if (first) rc = add_member(item, key, extension, file->data, file->len);
+    if (!rc) rc = add_member(item, key, "json", bench->json.data, bench->json.len);
+    if (!rc && !first && !last) rc = add_member(item, key, extension, file->data, file->len);
+    if (!rc && bench->columns.wanted[LIST_CAPTION])
+        rc = add_member(item, key, "txt", caption, strlen(caption));
+    if (!rc && last) rc = add_member(item, key, extension, file->data, file->len);
+    return rc;
+}
+
 static void pack(struct bench *bench, struct work_item *item, struct sample *sample)
 {
     buf_clear(&bench->json);
     sample->exif = read_exif(bench, item);
     sample_json(sample, &bench->json);
-    const bool kept = item->outcome.kept;
-    const struct buf *file = kept ? &item->fetch.body : &bench->encoded;
-    const char *extension = kept ? decode_format_extension(item->outcome.format)
-                                 : encode_extension(bench->work->options.picture.encode.format);
-    int rc = add_member(item, sample->key, extension, file->data, file->len);
-    if (!rc) rc = add_member(item, sample->key, "json", bench->json.data, bench->json.len);
-    if (!rc && bench->columns.wanted[LIST_CAPTION]) {
-        const char *caption = list_row_field(&item->row, LIST_CAPTION);
-        rc = add_member(item, sample->key, "txt", caption ? caption : "",
-                        caption ? strlen(caption) : 0);
-    }
+    const int rc = add_members(bench, item, sample->key);
     if (rc || buf_failed(&bench->json) || buf_failed(&bench->exif)) {
         item->outcome.status = STATUS_ENCODE;
         buf_clear(&item->samples);
