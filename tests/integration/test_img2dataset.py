@@ -59,7 +59,7 @@ def run(fleet, folder, site, name):
     """What make_img2dataset.py's run() gives, of vlmq's output."""
     site.write_list(folder / "list.jsonl")
     argv = ["run", "download", folder / "list.jsonl", "--output", folder / name]
-    fixed = f"--url-column link --shard-rows {SHARD_ROWS} --retries 0 --timeout-ms 5000"
+    fixed = f"--url-column link --shard-rows {SHARD_ROWS} --no-retries --timeout-ms 5000"
     fleet.vlmq(*argv, "--allow-private", *fixed.split(), *OPTIONS[name].split())
     shards = [path.name.split(".")[0] for path in sorted((folder / name).glob("*.rows.jsonl"))]
     samples, captions, members = samples_of(folder / name, shards)

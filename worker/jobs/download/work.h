@@ -21,6 +21,7 @@
 #include "common/store/attempt.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/job.h"
+#include "worker/jobs/download/hosts.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/same.h"
@@ -72,6 +73,7 @@ struct work {
     uint32_t waiting;                            /* rows that are not asked for: */
     struct fetch_item *ready_first, *ready_last; /* those whose URL was fetched for another row */
     struct err fetch_err;                        /* read after the join */
+    _Atomic int64_t cpu_ns[CPU_PARTS_COUNT];
     /* For the progress. */
     _Atomic int64_t bodies_waiting, fetched, decoded;
     atomic_uint transfers_running;
@@ -83,6 +85,7 @@ struct work {
     struct tar_index index;
     struct tally tally;
     int64_t start_at_ms, told_at_ms;
+    int64_t start_cpu_ns; /* of the task thread, which had other tasks before */
 };
 
 /* Thread bodies; arg is the struct work. */

@@ -1,5 +1,6 @@
 /* work_decode.c - a decoding thread: a body becomes the members and the line of its row. */
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
 #include "worker/jobs/download/boxes.h"
@@ -23,7 +24,17 @@ struct bench {
     struct image image, result;
     struct buf encoded, json, exif;
     struct blur_box box[BOXES_MAX];
+    _Atomic int64_t *cpu_ns; /* of the work */
+    int64_t counted_ns;      /* of this thread's time */
 };
+
+/* The thread's time since the last call was spent on this. */
+static void spent(struct bench *bench, enum cpu_part part)
+{
+    const int64_t now_ns = clock_thread_ns();
+    atomic_fetch_add(&bench->cpu_ns[part], now_ns - bench->counted_ns);
+    bench->counted_ns = now_ns;
+}
 
 uint32_t work_key_digits(uint32_t shard_rows)
 {
@@ -128,8 +139,10 @@ static uint32_t make_picture(struct bench *bench, struct work_item *item)
 {
     struct fit_plan plan;
     struct outcome *outcome = &item->outcome;
-    if (plan_fit(bench, &plan) || fit_take(&bench->result, &bench->image, &plan, NULL))
-        return STATUS_RESIZE;
+    const bool fits =
+        !plan_fit(bench, &plan) && !fit_take(&bench->result, &bench->image, &plan, NULL);
+    spent(bench, CPU_RESIZE);
+    if (!fits) return STATUS_RESIZE;
     outcome->width = bench->result.width;
     outcome->height = bench->result.height;
     outcome->resized = plan.resized;
@@ -242,6 +255,7 @@ static void work_on(struct bench *bench, struct work_item *item)
         if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
         if (outcome->status == STATUS_SUCCESS) outcome->status = look_at(bench, look);
         if (outcome->status == STATUS_SUCCESS) outcome->status = blur(bench, item);
+        spent(bench, CPU_DECODE);
         if (outcome->status == STATUS_SUCCESS) outcome->status = make_picture(bench, item);
     }
     if (outcome->status == STATUS_SUCCESS) pack(bench, item, &sample);
@@ -249,6 +263,7 @@ static void work_on(struct bench *bench, struct work_item *item)
     sample_line(&sample, &item->line);
     image_deinit(&bench->image);
     image_deinit(&bench->result);
+    spent(bench, CPU_ENCODE);
 }
 
 static void shrink(struct buf *buf)
@@ -294,6 +309,7 @@ void work_decode(void *arg)
     struct work_item *item;
     log_scope_join(work->env->scope);
     bench_init(&bench, work);
+    bench.cpu_ns = work->cpu_ns;
     while ((item = chan_recv(work->decode)) != NULL) {
         const int64_t body_bytes = (int64_t)item->fetch.body.len;
         buf_clear(&item->samples);

@@ -1,5 +1,6 @@
 /* work_fetch.c - the fetch thread: rows in, bodies out. */
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "worker/jobs/download/work.h"
 
@@ -63,6 +64,7 @@ static int share(struct work *work, struct work_item *item)
 
 static int start_url(struct work *work, struct work_item *item, const char *url)
 {
+    item->outcome.url = url;
     item->same = same_find(work->same, url);
     if (item->same) {
         item->same->rows_left--;
@@ -187,5 +189,6 @@ void work_fetch(void *arg)
         rc = take_fetched(work);
     }
     log_scope_join(NULL);
+    atomic_store(&work->cpu_ns[CPU_FETCH], clock_thread_ns());
     chan_close(work->decode);
 }

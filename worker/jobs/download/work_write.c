@@ -1,5 +1,6 @@
 /* work_write.c - the task thread's end of the pipe: samples in row order, and the commit. */
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/str.h"
 #include "worker/jobs/download/work.h"
@@ -164,8 +165,11 @@ static int write_stats(struct work *work, struct err *err)
     struct store_file *file = NULL;
     struct buf text;
     const struct clock *clock = work->env->clock;
+    struct shard_times times = {work->start_at_ms, clock->wall_ms(clock), {0}};
+    atomic_store(&work->cpu_ns[CPU_WRITE], clock_thread_ns() - work->start_cpu_ns);
+    for (uint32_t i = 0; i < CPU_PARTS_COUNT; i++) times.cpu_ns[i] = atomic_load(&work->cpu_ns[i]);
     buf_init(&text, 0);
-    tally_stats_json(&work->tally, work->start_at_ms, clock->wall_ms(clock), &text);
+    tally_stats_json(&work->tally, &times, &text);
     int rc = buf_failed(&text) ? err_set(err, ERR_LIMIT, "no memory for the statistics") : 0;
     if (!rc) rc = open_file(work, &file, "_stats.json", err);
     if (!rc) rc = store_file_write(file, text.data, text.len, err);
