@@ -379,6 +379,13 @@ def downloads():
     put("download", "payload_sliced", b"\1" + shard + message((7, 1)))
     put("download", "payload_far", b"\1" + message((3, 8), (4, 1 << 63), (5, 1 << 63)))
     put("download", "stats", b'\2{"start_time": 1.5, "end_time": 2.5, "count": 3}')
+    hosts = [
+        {"host": "a.example", "rows": 9, "failed": 3, "status": "timeout", "status_rows": 2},
+        {"host": "b", "rows": 1, "failed": 0, "status": None, "fetched": 1, "fetch_ms": 70},
+    ]
+    times = {"start_time": 1.5, "end_time": 99, "count": 10, "successes": 7, "hosts": hosts}
+    cpu = {"fetch": 1, "decode": 2, "resize": 3, "encode": 4, "write": 5}
+    put("download", "stats_hosts", b"\2" + json.dumps(times | {"cpu_ms": cpu}).encode())
     manifest = {"version": 1, "task": "00042", "lease": LEASE, "files": [], "items": 1 << 62}
     manifest |= {"items_ok": 1 << 62, "bytes": 1 << 62, "counters": {"status.success": 1 << 62}}
     put("download", "manifest", b"\3" + json.dumps(manifest).encode())

@@ -37,3 +37,36 @@ def test_times_and_hosts(fleet, folder, site):  # noqa: F811
     for title in "Rate over time", "Slowest hosts", "Hosts with the most failed rows":
         assert title in page
     assert "Where processor time went" in page and refused in page
+
+
+def stages_of(fleet, job):
+    """fetch, decode and write of each update, until the job is over."""
+    updates = fleet.vlmq("watch", job, "--json").lines()
+    told = [task["progress"] for update in updates for task in update["tasks"]]
+    stages = [one["stages"] for one in told if one and len(one["stages"]) == 3]
+    for three in stages:
+        assert [stage["name"] for stage in three] == ["fetch", "decode", "write"]
+        assert sum(stage["full"] for stage in three) <= 1
+    return stages
+
+
+def test_fetching_is_the_bottleneck(fleet, folder, site):  # noqa: F811
+    fleet.start()
+    site.pace(100)
+    download = Download(folder, site, rows=240, shard_rows=120)
+    stages = stages_of(fleet, fleet.submit(*download.argv(folder / "out", "--transfers", 2)))
+    for three in stages:
+        assert three[0]["full"] == (three[0]["running"] == 2)
+        assert not three[1]["full"] and not three[2]["full"]
+    assert any(three[0]["full"] and three[0]["queued"] > 0 for three in stages)
+
+
+def test_decoding_is_the_bottleneck(fleet, folder, site):  # noqa: F811
+    fleet.start()
+    download = Download(folder, site, rows=80, shard_rows=80)
+    slow = "--encode-format png --resize-mode keep_ratio --decode-threads 1"
+    few = ["--image-size", 250, "--transfers", 2, *slow.split()]
+    job = fleet.submit(*download.argv(folder / "out", *few))
+    stages = stages_of(fleet, job)
+    assert any(three[1]["full"] and three[1]["running"] == 1 for three in stages)
+    assert max(three[1]["queued"] for three in stages) >= 10

@@ -363,6 +363,11 @@ uint32_t fetch_room(const struct fetch *fetch)
     return fetch->held ? 0 : fetch->common.options.transfers - fetch->running;
 }
 
+uint32_t fetch_running(const struct fetch *fetch)
+{
+    return fetch->running;
+}
+
 void fetch_hold(struct fetch *fetch, bool hold)
 {
     fetch->held = hold;

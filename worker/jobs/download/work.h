@@ -76,7 +76,7 @@ struct work {
     _Atomic int64_t cpu_ns[CPU_PARTS_COUNT];
     /* For the progress. */
     _Atomic int64_t bodies_waiting, fetched, decoded;
-    atomic_uint transfers_running;
+    atomic_uint transfers_running, transfers_waiting, decoding;
     /* The task thread's. */
     struct store *store;
     struct attempt *attempt;

@@ -314,7 +314,9 @@ void work_decode(void *arg)
         const int64_t body_bytes = (int64_t)item->fetch.body.len;
         buf_clear(&item->samples);
         buf_clear(&item->line);
+        atomic_fetch_add(&work->decoding, 1);
         if (!atomic_load(&work->abort)) work_on(&bench, item);
+        atomic_fetch_sub(&work->decoding, 1);
         shrink(&item->fetch.body);
         shrink(&bench.encoded);
         atomic_fetch_sub(&work->bodies_waiting, body_bytes);

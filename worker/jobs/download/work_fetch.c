@@ -159,7 +159,9 @@ static int take_fetched(struct work *work)
         if (item->same) rc = keep_for_others(work, item);
         if (!rc) fetched(work, item);
     }
-    atomic_store(&work->transfers_running, work->fetching);
+    const uint32_t running = fetch_running(work->fetch);
+    atomic_store(&work->transfers_running, running);
+    atomic_store(&work->transfers_waiting, work->fetching > running ? work->fetching - running : 0);
     return rc ? rc : serve_ready(work);
 }
 

@@ -67,6 +67,31 @@ int work_files_open(struct work *work, struct err *err)
     return rc;
 }
 
+/* The fetch waits for a later stage when bodies fill their memory, or when there is no item left
+ * to start a row with and it is not the fetch that has most of them. */
+static void tell_stages(struct work *work, struct job_stage stage[3])
+{
+    const uint32_t to_decode = chan_depth(work->decode), to_write = chan_depth(work->write);
+    const bool held =
+        atomic_load(&work->bodies_waiting) >= BODIES_WAITING_MAX ||
+        (chan_depth(work->pool) == 0 && to_decode + to_write >= work->items_count / 2);
+    const uint32_t running = atomic_load(&work->transfers_running);
+    stage[0] = (struct job_stage){.name = "fetch",
+                                  .queued = atomic_load(&work->transfers_waiting),
+                                  .finished = work->fetched,
+                                  .running = running,
+                                  .full = !held && running >= work->options.fetch.transfers};
+    stage[1] = (struct job_stage){.name = "decode",
+                                  .queued = to_decode,
+                                  .finished = work->decoded,
+                                  .running = atomic_load(&work->decoding),
+                                  .full = held && to_decode >= to_write};
+    stage[2] = (struct job_stage){.name = "write",
+                                  .queued = to_write + reorder_waiting(work->reorder),
+                                  .finished = reorder_next(work->reorder),
+                                  .full = held && to_decode < to_write};
+}
+
 static void tell(struct work *work, bool always)
 {
     const struct clock *clock = work->env->clock;
@@ -78,12 +103,7 @@ static void tell(struct work *work, bool always)
                                     .items_ok = tally->in_class[CLASS_SUCCESS],
                                     .bytes = tally->sample_bytes,
                                     .stages_count = 3};
-    progress.stage[0] =
-        (struct job_stage){"fetch", atomic_load(&work->transfers_running), work->fetched};
-    progress.stage[1] = (struct job_stage){"decode", chan_depth(work->decode), work->decoded};
-    progress.stage[2] =
-        (struct job_stage){"write", chan_depth(work->write) + reorder_waiting(work->reorder),
-                           reorder_next(work->reorder)};
+    tell_stages(work, progress.stage);
     job_progress_set(work->env, &progress);
 }
 
