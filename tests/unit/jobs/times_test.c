@@ -189,13 +189,13 @@ TEST(times, of_shards_are_summed)
 {
     UNUSED_STATE;
     struct totals totals = {0};
-    struct tally tally = {.hosts = hosts_new()};
+    struct tally tally = {0};
+    struct hosts *hosts = hosts_new();
     struct buf text;
     buf_init(&text, 0);
-    const struct outcome bad = {
-        .url = "http://a/1", .status = FETCH_TIMEOUT, .tries = 2, .fetch_ms = 30};
-    tally_add(&tally, &bad);
-    const struct shard_times times = {1000, 3000, {1000000, 2000000, 3000000, 4000000, 499999}};
+    hosts_add(hosts, "http://a/1", FETCH_TIMEOUT, 2, 30);
+    const struct shard_times times = {
+        1000, 3000, {1000000, 2000000, 3000000, 4000000, 499999}, hosts};
     tally_stats_json(&tally, &times, &text);
     totals_add_times(&totals, buf_str(&text), text.len);
     totals_add_times(&totals, buf_str(&text), text.len);
@@ -216,7 +216,7 @@ TEST(times, of_shards_are_summed)
     expect_near(json_real_value(json_object_get(object, "shard_seconds")), 4);
     json_decref(object);
     buf_deinit(&text);
-    hosts_free(tally.hosts);
+    hosts_free(hosts);
     totals_deinit(&totals);
 }
 

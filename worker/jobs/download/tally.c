@@ -77,8 +77,6 @@ void tally_add(struct tally *tally, const struct outcome *outcome)
         tally->http[outcome->http_status]++;
     tally->tries += outcome->tries;
     tally->fetch_ms += outcome->fetch_ms;
-    if (tally->hosts && outcome->url)
-        hosts_add(tally->hosts, outcome->url, outcome->status, outcome->tries, outcome->fetch_ms);
     tally->shared += outcome->shared;
     tally->body_bytes += outcome->body_bytes;
     if (outcome->body_bytes) tally->format[outcome->format]++;
@@ -188,8 +186,8 @@ static void add_times(const struct tally *tally, const struct shard_times *times
         buf_printf(out, "%s\"%s\": %" PRId64, i ? ", " : "", cpu_part_name((enum cpu_part)i),
                    (times->cpu_ns[i] + 500000) / 1000000);
     buf_text(out, "},\n    \"hosts\": ");
-    if (tally->hosts)
-        hosts_json(tally->hosts, out);
+    if (times->hosts)
+        hosts_json(times->hosts, out);
     else
         buf_text(out, "[]");
     buf_text(out, ",\n");

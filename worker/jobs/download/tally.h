@@ -19,7 +19,6 @@
 
 /* How one row ended. */
 struct outcome {
-    const char *url; /* that was to be fetched; NULL: none. Good as long as the row */
     uint32_t status;
     int32_t http_status;
     enum decode_format format;
@@ -48,10 +47,10 @@ enum cpu_part {
 struct shard_times {
     int64_t start_at_ms, end_at_ms; /* since 1970, of the attempt */
     int64_t cpu_ns[CPU_PARTS_COUNT];
+    const struct hosts *hosts; /* NULL: not known */
 };
 
 struct tally {
-    struct hosts *hosts; /* the owner's; NULL: not kept */
     int64_t rows, in_class[CLASSES_COUNT];
     int64_t status[STATUSES_COUNT];
     int64_t http[TALLY_HTTP_MAX]; /* of rows that ended in http_status */

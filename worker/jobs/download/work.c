@@ -107,7 +107,7 @@ static void work_free(struct work *work)
 {
     reorder_free(work->reorder);
     tar_index_deinit(&work->index);
-    hosts_free(work->tally.hosts);
+    hosts_free(work->hosts);
     attempt_close(work->attempt); /* and the files that are open */
     fetch_free(work->fetch);
     list_slice_close(work->slice);
@@ -154,7 +154,7 @@ int download_work(struct job_env *env, struct job_result *result, struct err *er
     work->env = env;
     work->start_at_ms = env->clock->wall_ms(env->clock);
     work->start_cpu_ns = clock_thread_ns();
-    work->tally.hosts = hosts_new();
+    work->hosts = hosts_new();
     int rc = read_task(work, err);
     if (!rc) rc = open_all(work, &adopted, result, err);
     if (!rc && !adopted) rc = run_pipe(work, err);

@@ -84,6 +84,7 @@ struct work {
     struct store_file *tar, *rows;
     struct tar_index index;
     struct tally tally;
+    struct hosts *hosts;
     int64_t start_at_ms, told_at_ms;
     int64_t start_cpu_ns; /* of the task thread, which had other tasks before */
 };

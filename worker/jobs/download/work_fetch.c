@@ -64,7 +64,6 @@ static int share(struct work *work, struct work_item *item)
 
 static int start_url(struct work *work, struct work_item *item, const char *url)
 {
-    item->outcome.url = url;
     item->same = same_find(work->same, url);
     if (item->same) {
         item->same->rows_left--;

@@ -107,6 +107,13 @@ static void tell(struct work *work, bool always)
     job_progress_set(work->env, &progress);
 }
 
+static void note_host(struct work *work, const struct work_item *item)
+{
+    const struct outcome *outcome = &item->outcome;
+    const char *url = item->row.problem ? NULL : list_row_field(&item->row, LIST_URL_COLUMN);
+    if (url) hosts_add(work->hosts, url, outcome->status, outcome->tries, outcome->fetch_ms);
+}
+
 static int take_item(struct work *work, struct work_item *item, struct err *err)
 {
     if (buf_failed(&item->line) || buf_failed(&item->samples))
@@ -116,6 +123,7 @@ static int take_item(struct work *work, struct work_item *item, struct err *err)
         [PART_LINE] = {item->line.data, item->line.len},
     };
     tally_add(&work->tally, &item->outcome);
+    note_host(work, item);
     return reorder_put(work->reorder, item->index, parts, sizeof parts / sizeof parts[0], err);
 }
 
@@ -185,7 +193,7 @@ static int write_stats(struct work *work, struct err *err)
     struct store_file *file = NULL;
     struct buf text;
     const struct clock *clock = work->env->clock;
-    struct shard_times times = {work->start_at_ms, clock->wall_ms(clock), {0}};
+    struct shard_times times = {work->start_at_ms, clock->wall_ms(clock), {0}, work->hosts};
     atomic_store(&work->cpu_ns[CPU_WRITE], clock_thread_ns() - work->start_cpu_ns);
     for (uint32_t i = 0; i < CPU_PARTS_COUNT; i++) times.cpu_ns[i] = atomic_load(&work->cpu_ns[i]);
     buf_init(&text, 0);
