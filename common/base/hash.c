@@ -44,6 +44,14 @@ void hash_end(struct hash *hash, uint8_t digest[HASH_SHA256_BYTES])
     start(hash);
 }
 
+void hash_peek(const struct hash *hash, uint8_t digest[HASH_SHA256_BYTES])
+{
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+    CHECK(copy != NULL && EVP_MD_CTX_copy_ex(copy, hash->ctx) == 1);
+    CHECK(EVP_DigestFinal_ex(copy, digest, NULL) == 1);
+    EVP_MD_CTX_free(copy);
+}
+
 void hash_sha256(uint8_t digest[HASH_SHA256_BYTES], const void *data, size_t bytes)
 {
     CHECK(EVP_Digest(data, bytes, digest, NULL, EVP_sha256(), NULL) == 1);

@@ -14,6 +14,8 @@ struct hash *hash_new(void);
 void hash_free(struct hash *hash);
 void hash_add(struct hash *hash, const void *data, size_t bytes);
 void hash_end(struct hash *hash, uint8_t digest[HASH_SHA256_BYTES]); /* and starts anew */
+/* Of what was added so far; more may follow. */
+void hash_peek(const struct hash *hash, uint8_t digest[HASH_SHA256_BYTES]);
 
 void hash_sha256(uint8_t digest[HASH_SHA256_BYTES], const void *data, size_t bytes);
 /* Lower-case hexadecimal. */

@@ -29,6 +29,7 @@
 #define MANIFEST_FOLDER META_FOLDER "/manifest"
 #define MANIFEST_SUFFIX ".json"
 #define SCRATCH_NAME    "scratch"
+_Static_assert(ATTEMPT_PATH_BYTES == STORE_NAME_BYTES, "callers have room for names in a store");
 
 struct attempt {
     struct store *store;
@@ -209,8 +210,8 @@ static bool name_valid(const char *name)
            !str_has_prefix(name, SCRATCH_NAME "/") && !str_has_prefix(name, META_FOLDER);
 }
 
-int attempt_file_open(struct attempt *attempt, struct store_file **file, const char *name,
-                      struct err *err)
+static int file_start(struct attempt *attempt, struct store_file **file, const char *name,
+                      bool grows, struct err *err)
 {
     char path[STORE_NAME_BYTES];
     *file = NULL;
@@ -222,13 +223,26 @@ int attempt_file_open(struct attempt *attempt, struct store_file **file, const c
     if (attempt->files_count == ATTEMPT_FILES_MAX)
         return err_set(err, ERR_LIMIT, "a task makes at most %d files", ATTEMPT_FILES_MAX);
     private_name(path, attempt->folder, name);
-    const int rc = store_file_open(attempt->store, file, path, err);
+    const int rc = grows ? store_file_grow(attempt->store, file, path, err)
+                         : store_file_open(attempt->store, file, path, err);
     if (rc) return explain_missing(attempt, rc, err);
     const uint32_t i = attempt->files_count++;
     attempt->file[i] = (struct attempt_file){0};
     (void)str_copy(attempt->file[i].name, sizeof attempt->file[i].name, name);
     attempt->open[i] = *file;
     return 0;
+}
+
+int attempt_file_open(struct attempt *attempt, struct store_file **file, const char *name,
+                      struct err *err)
+{
+    return file_start(attempt, file, name, false, err);
+}
+
+int attempt_file_grow(struct attempt *attempt, struct store_file **file, const char *name,
+                      struct err *err)
+{
+    return file_start(attempt, file, name, true, err);
 }
 
 /* Forgets the i-th file; the order of the others does not matter. */
@@ -255,6 +269,33 @@ int attempt_file_close(struct attempt *attempt, struct store_file *file, struct 
     }
     str_hex(attempt->file[i].sha256, sha256, sizeof sha256);
     return 0;
+}
+
+void attempt_file_drop(struct attempt *attempt, struct store_file *file)
+{
+    uint32_t i = 0;
+    if (!file) return;
+    while (i < attempt->files_count && attempt->open[i] != file) i++;
+    CHECK(i < attempt->files_count);
+    file_forget(attempt, i);
+    store_file_drop(file);
+}
+
+void attempt_private(char dst[ATTEMPT_PATH_BYTES], const struct attempt *attempt, const char *lease,
+                     const char *name, bool scratch)
+{
+    char folder[STORE_NAME_BYTES];
+    folder_name(folder, attempt->task, lease ? lease : attempt->lease);
+    (void)snprintf(dst, ATTEMPT_PATH_BYTES, "%s/%s%s", folder, scratch ? SCRATCH_NAME "/" : "",
+                   name);
+}
+
+int attempt_forget(struct attempt *attempt, const char *lease, struct err *err)
+{
+    char folder[STORE_NAME_BYTES];
+    CHECK(id_lease_valid(lease) && !str_eq(lease, attempt->lease));
+    folder_name(folder, attempt->task, lease);
+    return store_remove_tree(attempt->store, folder, err);
 }
 
 int attempt_scratch(struct attempt *attempt, char *path, size_t path_bytes, struct err *err)
@@ -327,6 +368,16 @@ void attempt_close(struct attempt *attempt)
     /* What cannot be removed now is removed by the next commit of the task, or by the sweep. */
     if (!attempt->keep && store_remove_tree(attempt->store, attempt->folder, &err))
         log_info("attempt.left", "msg=%s", log_quote(err.msg));
+    mem_free(attempt);
+}
+
+void attempt_leave(struct attempt *attempt)
+{
+    if (!attempt) return;
+    for (uint32_t i = 0; i < attempt->files_count; i++) {
+        store_file_leave(attempt->open[i]);
+        attempt->open[i] = NULL;
+    }
     mem_free(attempt);
 }
 

@@ -28,6 +28,7 @@
 
 #define ATTEMPT_FILES_MAX  16
 #define ATTEMPT_NAME_BYTES 128
+#define ATTEMPT_PATH_BYTES 512 /* a name inside the store */
 /* 16 files and COUNTERS_MAX counters fit many times. */
 #define ATTEMPT_MANIFEST_BYTES (256 * 1024)
 
@@ -67,9 +68,21 @@ CHECKED int attempt_open(struct attempt **attempt, struct store *store, const ch
 CHECKED int attempt_file_open(struct attempt *attempt, struct store_file **file, const char *name,
                               struct err *err);
 CHECKED int attempt_file_close(struct attempt *attempt, struct store_file *file, struct err *err);
+/* The same for a file that grows (store_file_grow), so that a later attempt of the task can read
+ * what was flushed, should this one not come to its end. */
+CHECKED int attempt_file_grow(struct attempt *attempt, struct store_file **file, const char *name,
+                              struct err *err);
+/* Ends a file of the attempt that is open, and removes it; its name may be opened again. */
+void attempt_file_drop(struct attempt *attempt, struct store_file *file);
 /* The private folder on disk for scratch files that are not published; created. */
 CHECKED int attempt_scratch(struct attempt *attempt, char *path, size_t path_bytes,
                             struct err *err);
+/* The store's name of a file in the private folder of this attempt (lease NULL) or of another one
+ * of the task; scratch: of one that is not published. */
+void attempt_private(char dst[ATTEMPT_PATH_BYTES], const struct attempt *attempt, const char *lease,
+                     const char *name, bool scratch);
+/* Removes the private folder of another attempt that has ended; missing: fine. */
+CHECKED int attempt_forget(struct attempt *attempt, const char *lease, struct err *err);
 /* manifest: items, items_ok, bytes and counters are read; the rest is filled. *adopted: another
  * attempt was first and its manifest is in *manifest. */
 CHECKED int attempt_commit(struct attempt *attempt, struct attempt_manifest *manifest,
@@ -77,6 +90,9 @@ CHECKED int attempt_commit(struct attempt *attempt, struct attempt_manifest *man
 /* Ends it: files that are still open are dropped, and without a commit the private files are
  * removed. Accepts NULL. */
 void attempt_close(struct attempt *attempt);
+/* Ends it without a commit; its private files stay for a later attempt of the task, until one
+ * commits. Accepts NULL. */
+void attempt_leave(struct attempt *attempt);
 
 /* Reads one committed manifest; ERR_NOT_FOUND if there is none. */
 CHECKED int attempt_manifest_read(struct store *store, const char *task,

@@ -33,9 +33,12 @@ struct store_driver {
                         struct err *err);
     int (*free_bytes)(void *impl, int64_t *bytes, struct err *err);
     int (*file_open)(void *impl, void **file, const char *name, struct err *err);
+    int (*file_grow)(void *impl, void **file, const char *name, struct err *err);
     int (*file_write)(void *file, const void *data, size_t bytes, struct err *err);
+    int (*file_flush)(void *file, int64_t *bytes, uint8_t sha256[32], struct err *err);
     int (*file_close)(void *file, int64_t *bytes, uint8_t sha256[32], struct err *err);
     void (*file_drop)(void *file);
+    void (*file_leave)(void *file);
 };
 
 extern const struct store_driver store_driver_fs;

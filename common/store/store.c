@@ -184,17 +184,35 @@ int store_free_bytes(struct store *store, int64_t *bytes, struct err *err)
     return store->driver->free_bytes(store->impl, bytes, err);
 }
 
-int store_file_open(struct store *store, struct store_file **file, const char *name,
-                    struct err *err)
+static int file_start(struct store *store, struct store_file **file, const char *name, bool grows,
+                      struct err *err)
 {
     *file = NULL;
     void *impl = NULL;
     int rc = check_name(name, err);
-    if (!rc) rc = store->driver->file_open(store->impl, &impl, name, err);
+    if (!rc && grows) rc = store->driver->file_grow(store->impl, &impl, name, err);
+    if (!rc && !grows) rc = store->driver->file_open(store->impl, &impl, name, err);
     if (rc) return rc;
     *file = mem_new(sizeof **file);
     **file = (struct store_file){.driver = store->driver, .impl = impl};
     return 0;
+}
+
+int store_file_open(struct store *store, struct store_file **file, const char *name,
+                    struct err *err)
+{
+    return file_start(store, file, name, false, err);
+}
+
+int store_file_grow(struct store *store, struct store_file **file, const char *name,
+                    struct err *err)
+{
+    return file_start(store, file, name, true, err);
+}
+
+int store_file_flush(struct store_file *file, int64_t *bytes, uint8_t sha256[32], struct err *err)
+{
+    return file->driver->file_flush(file->impl, bytes, sha256, err);
 }
 
 int store_file_write(struct store_file *file, const void *data, size_t bytes, struct err *err)
@@ -213,5 +231,12 @@ void store_file_drop(struct store_file *file)
 {
     if (!file) return;
     file->driver->file_drop(file->impl);
+    mem_free(file);
+}
+
+void store_file_leave(struct store_file *file)
+{
+    if (!file) return;
+    file->driver->file_leave(file->impl);
     mem_free(file);
 }

@@ -58,13 +58,25 @@ CHECKED int store_local_folder(struct store *store, char *path, size_t path_byte
 CHECKED int store_free_bytes(struct store *store, int64_t *bytes, struct err *err);
 
 /* Streams a new object; nothing is visible under its name before store_file_close, which makes it
- * durable. Either close or drop ends the file. Also tells size and SHA-256. */
+ * durable. Close, drop or leave ends the file. Also tells size and SHA-256. */
 CHECKED int store_file_open(struct store *store, struct store_file **file, const char *name,
+                            struct err *err);
+/* The same, but others see it under its name from the start, as far as it was flushed: for private
+ * files that another process may go on from. Replaces what is there. */
+CHECKED int store_file_grow(struct store *store, struct store_file **file, const char *name,
                             struct err *err);
 CHECKED int store_file_write(struct store_file *file, const void *data, size_t bytes,
                              struct err *err);
+/* Of a growing file: what was written so far can be read, but is not durable. Also tells its size
+ * and SHA-256. */
+CHECKED int store_file_flush(struct store_file *file, int64_t *bytes, uint8_t sha256[32],
+                             struct err *err);
+/* A growing file that somebody has removed is ERR_NOT_FOUND. */
 CHECKED int store_file_close(struct store_file *file, int64_t *bytes, uint8_t sha256[32],
                              struct err *err);
 void store_file_drop(struct store_file *file);
+/* Ends it as drop does, but what a growing file has so far stays, without being durable. Accepts
+ * NULL. */
+void store_file_leave(struct store_file *file);
 
 #endif

@@ -1,5 +1,5 @@
 /* download_fuzz.c - what a download's tasks are given: specs, payloads that name rows of a list,
- * and the statistics and manifests of shards. The first byte chooses.
+ * cursors, and the statistics, manifests, rows and journals of shards. The first byte chooses.
  *
  * They were written by a client, by the planner and by another attempt, and have been in Redis or
  * in the output since; nothing of them is believed. */
@@ -8,6 +8,8 @@
 #include "common/store/manifest.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/jobs/download/close.h"
+#include "worker/jobs/download/journal.h"
+#include "worker/jobs/download/late.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/registry.h"
 
@@ -139,6 +141,46 @@ static void as_payload(const uint8_t *data, size_t bytes)
     arena_deinit(&arena);
 }
 
+/* The rows of a shard, for its late shard. */
+static void as_late(const uint8_t *data, size_t bytes)
+{
+    bool carried[ROWS] = {false};
+    uint32_t count, found = 0;
+    struct store *store = NULL;
+    struct err err = {0};
+    CHECK(!store_open(&store, world.root, false, &err));
+    CHECK(!store_put(store, "rows", data, bytes, &err));
+    const int rc = late_scan(carried, &count, store, "rows", ROWS, &err);
+    CHECK(rc == 0 || err.msg[0]);
+    for (uint32_t i = 0; i < ROWS; i++) found += carried[i];
+    CHECK(found == count);
+    store_close(store);
+}
+
+/* A cursor, and a row's record behind it. */
+static void as_cursor(const uint8_t *data, size_t bytes)
+{
+    struct journal_cursor cursor, again;
+    struct journal_row row;
+    struct arena arena;
+    uint8_t record[JOURNAL_BYTES];
+    arena_init(&arena, 0);
+    if (journal_cursor_unpack(&cursor, data, bytes)) {
+        size_t size;
+        const uint8_t *packed = journal_cursor_pack(&arena, &cursor, &size);
+        CHECK(packed && size <= CURSOR_BYTES_MAX && journal_cursor_unpack(&again, packed, size));
+        CHECK(!memcmp(&cursor, &again, sizeof cursor));
+    }
+    if (bytes >= sizeof record && journal_unpack(&row, data + bytes - sizeof record)) {
+        struct tally *tally = mem_new(sizeof *tally);
+        tally_add(tally, &row.outcome);
+        mem_free(tally);
+        journal_pack(record, &row);
+        CHECK(journal_unpack(&row, record));
+    }
+    arena_deinit(&arena);
+}
+
 /* Statistics or a manifest, three times over, and the report of them. */
 static void as_totals(const char *data, size_t bytes, bool stats)
 {
@@ -180,9 +222,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     /* Of just this size and with the zero behind it that specs have. */
     uint8_t *text = mem_new(bytes);
     memcpy(text, data + 1, bytes - 1);
-    if (data[0] % 4 == 0) as_spec(text, bytes - 1);
-    if (data[0] % 4 == 1) as_payload(text, bytes - 1);
-    if (data[0] % 4 >= 2) as_totals((const char *)text, bytes - 1, data[0] % 4 == 2);
+    const int choice = data[0] % 6;
+    if (choice == 0) as_spec(text, bytes - 1);
+    if (choice == 1) as_payload(text, bytes - 1);
+    if (choice == 2 || choice == 3) as_totals((const char *)text, bytes - 1, choice == 2);
+    if (choice == 4) as_late(text, bytes - 1);
+    if (choice == 5) as_cursor(text, bytes - 1);
     mem_free(text);
     return 0;
 }

@@ -106,6 +106,7 @@ class Download:
     def argv(self, output, *more):
         # A row's outcome must not hang on how slow a test's machine is.
         bounds = "--retries 2 --connect-timeout-ms 10000 --timeout-ms 60000"
+        bounds += " --tail-timeout-ms 600000"
         fixed = "--caption-column caption --extra-columns uid --image-size 32 --allow-private"
         shard_rows = ["--shard-rows", self.shard_rows]
         places = [self.list, "--output", output]
@@ -158,12 +159,25 @@ def check_rows(output, download):
     assert samples_of(output) == good
 
 
+def check_times(output):
+    """Each row's time and tries, once, in the order of the rows."""
+    for path in sorted(pathlib.Path(output).glob("*.rows.jsonl")):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        text = path.with_name(path.name.replace(".rows.", ".times.")).read_text()
+        times = [json.loads(line) for line in text.splitlines()]
+        assert [row["key"] for row in rows] == [row["key"] for row in times]
+        for row, cost in zip(rows, times):
+            assert sorted(cost) == ["key", "ms", "tries"] and cost["ms"] >= 0, cost
+            assert cost["tries"] >= (row["http_status"] is not None), (row, cost)
+
+
 def check_files(output, download):
     """Nothing but what belongs there: no attempt's file, no temporary, no staged rows."""
     output = pathlib.Path(output)
     expected = ["_vlmq/job.json", "manifest.json", "report.html"]
     for i in range(download.shards):
         expected += [f"{i:05}.tar", f"{i:05}.idx", f"{i:05}_stats.json", f"{i:05}.rows.jsonl"]
+        expected.append(f"{i:05}.times.jsonl")
         expected.append(f"_vlmq/manifest/{i:05}.json")
     found = [str(p.relative_to(output)) for p in output.rglob("*") if p.is_file()]
     assert sorted(found) == sorted(expected)
@@ -182,7 +196,7 @@ def stats_of(output):
 
 
 def manifest_of(output):
-    """manifest.json, each of its hashes compared with the file it names. The statistics hold times,
+    """manifest.json, each of its hashes compared with the file it names. Two files hold times,
     so their size and hash are taken out, and the sum of all sizes with them."""
     output = pathlib.Path(output)
     manifest, sizes = json.loads((output / "manifest.json").read_text()), 0
@@ -192,7 +206,7 @@ def manifest_of(output):
             assert file["bytes"] == len(data), file
             assert file["sha256"] == hashlib.sha256(data).hexdigest(), file
             sizes += len(data)
-            if file["name"].endswith("_stats.json"):
+            if file["name"].endswith(("_stats.json", ".times.jsonl")):
                 del file["bytes"], file["sha256"]
     assert manifest["totals"].pop("file_bytes") == sizes
     del manifest["times"]
@@ -254,5 +268,6 @@ def check_all(fleet, job, output, calm_job, calm, download):
     check_sums(job, calm_job, download)
     check_rows(output, download)
     check_files(output, download)
+    check_times(output)
     check_same(output, calm)
     check_told(fleet, job["id"], output, download)

@@ -347,6 +347,65 @@ def test_same_job_again_adopts_even_with_an_empty_redis(fleet, folder, web):
     check_output(folder / "out", rows, 20)
 
 
+def check_late(output, rows, slow):
+    """The shard has all rows but the slow ones, its late shard has those; each counts once."""
+    first, late = (
+        [json.loads(line) for line in (output / f"{name}.rows.jsonl").read_text().splitlines()]
+        for name in ("00000", "00000_late")
+    )
+    assert [row["url"] for row in first] == [url for url, _ in rows]
+    carried = [row for row in first if row["class"] == row["status"] == "carried_over"]
+    assert [row["url"] for row in carried] == [url for url, _ in slow]
+    assert [row["key"] for row in late] == [row["key"] for row in carried]
+    assert {row["status"] for row in late} == {"success"}
+    good = [row["key"] for row in first if row["status"] == "success"]
+    seen = {}
+    for tar_path in sorted(output.glob("*.tar")):
+        with tarfile.open(tar_path) as tar:
+            check_index(tar_path.with_suffix(".idx"), tar.getmembers())
+            seen[tar_path.name] = [m.name[:-4] for m in tar if m.name.endswith(".jpg")]
+    assert seen == {"00000.tar": good, "00000_late.tar": [row["key"] for row in late]}
+    stats = [json.loads(path.read_text()) for path in output.glob("*_stats.json")]
+    assert sum(one["count"] for one in stats) == len(rows)
+    assert sum(one["successes"] for one in stats) == len(good) + len(late)
+    totals = json.loads((output / "manifest.json").read_text())["totals"]
+    assert (totals["shards"], totals["late"], totals["rows"]) == (1, 1, len(rows))
+    assert totals["success"] == len(good) + len(late)
+    assert attempt_leftovers(output) == []
+
+
+def test_rows_that_hang_are_carried_over_to_a_late_shard(fleet, folder, web):
+    fleet.start()
+    rows = make_list(web, 60)
+    slow = [(f"{web.base}/awhile/1/{i}/{web.names[0]}", f"slow {i}") for i in range(3)]
+    rows[10:10] = slow
+    write_csv(folder / "list.csv", rows)
+    argv = ["run", "download", folder / "list.csv", "--output", folder / "out", *options()]
+    argv += ["--tail-timeout-ms", 2000, "--timeout-ms", 600000, "--json"]
+    jobs = [fleet.vlmq(*argv).lines()[-1]["job"]]
+    check_late(folder / "out", rows, slow)
+    before = deterministic(folder / "out")
+    inodes = {p.name: p.stat().st_ino for p in (folder / "out").glob("*.tar")}
+    # Again, over the same output: both shards are adopted.
+    jobs.append(fleet.vlmq(*argv).lines()[-1]["job"])
+    assert deterministic(folder / "out") == before
+    assert {p.name: p.stat().st_ino for p in (folder / "out").glob("*.tar")} == inodes
+    # Again, when the late shard was never made.
+    for pattern in ("00000_late*", "_vlmq/manifest/*_late.json"):
+        for path in (folder / "out").glob(pattern):
+            path.unlink()
+    jobs.append(fleet.vlmq(*argv).lines()[-1]["job"])
+    assert deterministic(folder / "out") == before
+    check_late(folder / "out", rows, slow)
+    for job in jobs:
+        assert (job["state"], job["tasks_total"], job["tasks_done"]) == ("done", 4, 4)
+        assert job["items_total"] == job["progress"]["items"] == len(rows)
+        counters = {c["name"]: c["value"] for c in job["counters"]}
+        assert (counters["rows"], counters["carried_over"]) == (len(rows), len(slow))
+    told = fleet.vlmq("errors", jobs[0]["id"], "--rows", 100, "--json").out
+    assert "http_status" in told and "carried_over" not in told
+
+
 def test_other_list_or_spec_over_the_same_output_is_refused(fleet, folder, web):
     fleet.start()
     rows = make_list(web, 10, bad=False)

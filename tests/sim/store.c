@@ -340,6 +340,17 @@ static int file_write(void *file, const void *data, size_t bytes, struct err *er
     return step(err, "write");
 }
 
+static int file_flush(void *file, int64_t *bytes, uint8_t sha256[32], struct err *err)
+{
+    struct writing *writing = file;
+    char path[PATH_BYTES];
+    path_of(path, writing->place, writing->name);
+    set(path, writing->data.data, writing->data.len);
+    *bytes = (int64_t)writing->data.len;
+    hash_sha256(sha256, writing->data.data, writing->data.len);
+    return step(err, "flush");
+}
+
 static void file_drop(void *file)
 {
     struct writing *writing = file;
@@ -381,6 +392,9 @@ const struct store_driver store_driver_fs = {
     .local_folder = local_folder,
     .free_bytes = free_bytes,
     .file_open = file_open,
+    .file_grow = file_open,
+    .file_flush = file_flush,
+    .file_leave = file_drop,
     .file_write = file_write,
     .file_close = file_close,
     .file_drop = file_drop,

@@ -17,6 +17,7 @@ with the alert "unrecognized-name". What there is to ask for:
   /endless               bytes until the client goes
   /drip/BYTES/MS         a byte each MS milliseconds
   /hang                  no answer at all
+  /awhile/N/KEY/NAME     no answer to the first N requests with KEY, then the file
   /drop                  the connection ends before the answer
   /short                 the connection ends before the promised length
   /length/TEXT           a Content-Length of TEXT
@@ -170,6 +171,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_hang(self):
         self.wait_for_client()
+
+    def on_awhile(self, times, key, *parts):
+        with lock:
+            counts["awhile " + key] += 1
+            seen = counts["awhile " + key]
+        if seen > int(times):
+            self.on_files(*parts)
+        else:
+            self.wait_for_client()
 
     def on_drop(self):
         self.close_connection = True

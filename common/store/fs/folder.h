@@ -21,6 +21,9 @@ CHECKED int folder_sync_parent(const char *path, struct err *err);
 
 /* file.c: a stream into a new file. */
 int folder_file_open(void *impl, void **file, const char *name, struct err *err);
+int folder_file_grow(void *impl, void **file, const char *name, struct err *err);
+int folder_file_flush(void *file, int64_t *bytes, uint8_t sha256[32], struct err *err);
+void folder_file_leave(void *file);
 int folder_file_write(void *file, const void *data, size_t bytes, struct err *err);
 int folder_file_close(void *file, int64_t *bytes, uint8_t sha256[32], struct err *err);
 void folder_file_drop(void *file);

@@ -90,15 +90,15 @@ static void pack(struct run *run)
     EXPECT_OK(fs_put(run->input, run->list.data, run->list.len, &err), &err);
 }
 
-static void run_job(struct run *run)
+static void read_rows(struct run *run, const char *name)
 {
     struct buf text;
     struct err err;
     char path[600];
-    pack(run);
-    harness_job(&run->harness, false);
     buf_init(&text, 0);
-    EXPECT(fs_join(path, sizeof path, run->output, "00000.rows.jsonl"));
+    for (uint32_t i = 0; i < ROWS_MAX; i++) json_decref(run->row[i]);
+    memset(run->row, 0, sizeof run->row);
+    EXPECT(fs_join(path, sizeof path, run->output, name));
     EXPECT_OK(fs_read(&text, path, 64 << 20, &err), &err);
     const char *line = buf_str(&text);
     for (uint32_t i = 0; *line; i++) {
@@ -108,6 +108,13 @@ static void run_job(struct run *run)
         line += strcspn(line, "\n") + 1;
     }
     buf_deinit(&text);
+}
+
+static void run_job(struct run *run)
+{
+    pack(run);
+    harness_job(&run->harness, false);
+    read_rows(run, "00000.rows.jsonl");
 }
 
 static const char *field(const struct run *run, uint32_t row, const char *name)
@@ -125,6 +132,26 @@ static int64_t counter(const struct run *run, const char *name)
     json_t *counters = json_object_get(json_object_get(manifest, "totals"), "counters");
     const int64_t value = json_integer_value(json_object_get(counters, name));
     json_decref(manifest);
+    return value;
+}
+
+/* A number of a row in times.jsonl. */
+static int64_t cost(const struct run *run, uint32_t row, const char *name)
+{
+    struct buf text;
+    struct err err;
+    char path[600];
+    EXPECT(fs_join(path, sizeof path, run->output, "00000.times.jsonl"));
+    buf_init(&text, 0);
+    EXPECT_OK(fs_read(&text, path, 1 << 20, &err), &err);
+    const char *line = buf_str(&text);
+    for (uint32_t i = 0; i < row; i++) line += strcspn(line, "\n") + 1;
+    json_t *object = json_loadb(line, strcspn(line, "\n"), 0, NULL);
+    EXPECT_TEXT(json_string_value(json_object_get(object, "key")), field(run, row, "key"));
+    EXPECT(json_is_integer(json_object_get(object, name)));
+    const int64_t value = json_integer_value(json_object_get(object, name));
+    json_decref(object);
+    buf_deinit(&text);
     return value;
 }
 
@@ -246,21 +273,99 @@ TEST(download, tells_where_redirects_ended)
     run_deinit(&run);
 }
 
-TEST(download, does_not_wait_for_the_last_rows_for_ever)
+TEST(download, tells_what_each_row_cost)
 {
     UNUSED_STATE;
     struct run run;
     run_init(&run);
-    run.spec.timeout_ms = 3600 * 1000;
-    run.spec.tail_timeout_ms = 200;
-    run.spec.per_host = 1;
-    add(&run, "hang", 0);
-    add(&run, "hang", 1); /* waits for the first one's body */
-    add(&run, "hang?x", 2);
-    buf_text(&run.list, "\"data:a/b,hello\",three\n");
+    run.spec.no_retries = false;
+    run.spec.retries = 1;
+    add(&run, "status/503?cost=1", 0);
+    add(&run, "files/a?cost=1", 1);
+    add(&run, "files/a?cost=1", 2); /* comes with the one before */
+    buf_text(&run.list, ",none\n");
     run_job(&run);
-    for (uint32_t i = 0; i < 3; i++) EXPECT_TEXT(field(&run, i, "status"), "shard_timeout");
+    const int64_t tries[] = {2, 1, 0, 0};
+    for (uint32_t i = 0; i < 4; i++) {
+        EXPECT_EQ(cost(&run, i, "tries"), tries[i]);
+        EXPECT(i < 2 ? cost(&run, i, "ms") >= 0 : cost(&run, i, "ms") == 0);
+    }
+    EXPECT(cost(&run, 0, "ms") > 0); /* there was a pause between the two */
+    run_deinit(&run);
+}
+
+static void make_slow(struct run *run)
+{
+    run_init(run);
+    run->spec.timeout_ms = 3600 * 1000;
+    run->spec.tail_timeout_ms = 200;
+    run->spec.per_host = 1;
+    add(run, "hang", 0);
+    add(run, "hang", 1);           /* waits for the first one's body */
+    add(run, "files/a?late=1", 2); /* waits for its host's turn */
+    buf_text(&run->list, "\"data:a/b,hello\",three\n");
+}
+
+TEST(download, carries_the_last_rows_over_to_a_late_shard)
+{
+    UNUSED_STATE;
+    struct run run;
+    make_slow(&run);
+    run_job(&run);
+    EXPECT_EQ(run.harness.host.tasks_count, 2); /* the second came with the end of the first */
+    EXPECT_TEXT(run.harness.host.tasks[1].name, "00000_late");
+    EXPECT_EQ(run.harness.host.tasks[1].items, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        EXPECT_TEXT(field(&run, i, "status"), "carried_over");
+        EXPECT_TEXT(field(&run, i, "class"), "carried_over");
+    }
     EXPECT_TEXT(field(&run, 3, "status"), "unknown_format");
+    EXPECT_TEXT(field(&run, 3, "key"), "000000003");
+    EXPECT_EQ(counter(&run, "rows"), 1);
+    EXPECT_EQ(counter(&run, "carried_over"), 3);
+
+    EXPECT_OK(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[1]), &run.harness.err);
+    EXPECT_EQ(run.harness.host.tasks_count, 2); /* once only */
+    EXPECT_TEXT(run.harness.result.made, "00000_late.tar");
+    EXPECT_OK(harness_run(&run.harness, JOB_CLOSE, NULL), &run.harness.err);
+    EXPECT_EQ(counter(&run, "rows"), 4);
+    EXPECT_EQ(counter(&run, "failed_to_download") + counter(&run, "failed_to_resize"), 4);
+    EXPECT_EQ(counter(&run, "status.shard_timeout"), 3);
+    read_rows(&run, "00000_late.rows.jsonl");
+    for (uint32_t i = 0; i < 3; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "00000000%u", i);
+        EXPECT_TEXT(field(&run, i, "status"), "shard_timeout");
+        EXPECT_TEXT(field(&run, i, "key"), key);
+    }
+    EXPECT(run.row[3] == NULL);
+    run_deinit(&run);
+}
+
+TEST(download, adds_the_late_shard_again_when_it_adopts)
+{
+    UNUSED_STATE;
+    struct run run;
+    char path[600];
+    struct err err;
+    make_slow(&run);
+    run_job(&run);
+    const struct harness_task first = run.harness.host.tasks[1];
+    for (uint32_t i = 0; i < 2; i++) { /* a shard that was committed, and another job's */
+        run.harness.host.tasks_count = 1;
+        EXPECT_OK(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[0]),
+                  &run.harness.err);
+        EXPECT_EQ(run.harness.host.tasks_count, 2);
+        EXPECT_TEXT(run.harness.host.tasks[1].name, first.name);
+        EXPECT_EQ(run.harness.host.tasks[1].bytes, first.bytes);
+        EXPECT(!memcmp(run.harness.host.tasks[1].payload, first.payload, first.bytes));
+    }
+    /* Rows that somebody has changed are not guessed at. */
+    EXPECT(fs_join(path, sizeof path, run.output, "00000.rows.jsonl"));
+    EXPECT_OK(fs_put(path, "{}\n{}\n{}\n{}\n", 12, &err), &err);
+    EXPECT_EQ(harness_run(&run.harness, JOB_WORK, &first), ERR_CORRUPT);
+    EXPECT_OK(fs_put(path, "{}\n", 3, &err), &err);
+    EXPECT_EQ(harness_run(&run.harness, JOB_WORK, &first), ERR_CORRUPT);
     run_deinit(&run);
 }
 
@@ -315,7 +420,9 @@ int main(void)
         RUN(download, keeps_to_opt_outs_unless_told_otherwise),
         RUN(download, asks_a_host_for_few_at_a_time),
         RUN(download, tells_where_redirects_ended),
-        RUN(download, does_not_wait_for_the_last_rows_for_ever),
+        RUN(download, tells_what_each_row_cost),
+        RUN(download, carries_the_last_rows_over_to_a_late_shard),
+        RUN(download, adds_the_late_shard_again_when_it_adopts),
         RUN(download, carries_cookies_if_asked_to),
         RUN(download, keeps_to_robots_txt_if_asked_to),
         RUN(download, decodes_data_urls),

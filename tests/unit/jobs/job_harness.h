@@ -29,10 +29,13 @@ struct harness_task {
 
 struct job_host {
     atomic_int stop;              /* enum job_stop */
-    int64_t stop_at_items;        /* >= 0: cancelled when that many are finished */
+    int64_t stop_at_items;        /* >= 0: stopped when that many are finished */
+    enum job_stop stop_as;        /* how; NONE: cancelled */
     int64_t told;                 /* calls of job_progress_set */
     int64_t dies_at;              /* > 0: the process ends in that call */
     struct job_progress progress; /* the last one */
+    uint8_t cursor[CURSOR_BYTES_MAX];
+    size_t cursor_bytes; /* of the task that is interrupted, for its next attempt */
     struct harness_task *tasks;
     uint32_t tasks_count, tasks_max, adds;
 };
@@ -49,13 +52,14 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
     host->told++;
     if (host->told == host->dies_at) _exit(HARNESS_DIED);
     if (host->stop_at_items >= 0 && progress->items >= host->stop_at_items)
-        atomic_store(&host->stop, JOB_STOP_CANCELLED);
+        atomic_store(&host->stop, (int)(host->stop_as ? host->stop_as : JOB_STOP_CANCELLED));
 }
 
 void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes)
 {
-    (void)env, (void)cursor, (void)bytes;
     CHECK(bytes <= CURSOR_BYTES_MAX);
+    memcpy(env->host->cursor, cursor, bytes);
+    env->host->cursor_bytes = bytes;
 }
 
 int job_add(struct job_env *env, uint32_t *added, const struct job_new_task *tasks, uint32_t count,
@@ -141,6 +145,9 @@ static inline int harness_run(struct harness *harness, enum job_phase phase,
                           .device = "cpu",
                           .host = &harness->host};
     if (task) env.payload = (struct job_bytes){task->payload, task->bytes};
+    env.cursor =
+        (struct job_bytes){arena_copy(&arena, harness->host.cursor, sizeof harness->host.cursor),
+                           harness->host.cursor_bytes};
     int rc;
     if (phase == JOB_PLAN)
         rc = harness->kind->plan(&env, &harness->result, &harness->err);
@@ -149,6 +156,7 @@ static inline int harness_run(struct harness *harness, enum job_phase phase,
     else
         rc = harness->kind->close(&env, &harness->result, &harness->err);
     EXPECT_EQ(rc, rc ? harness->err.code : ERR_OK);
+    if (!rc) harness->host.cursor_bytes = 0;
     uint32_t added = harness->host.tasks_count; /* what goes with the report */
     if (!rc && harness->result.tasks_count)
         rc = job_add(&env, &added, harness->result.tasks, harness->result.tasks_count,

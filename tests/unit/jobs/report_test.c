@@ -23,7 +23,7 @@ static void add(void *ctx, const char *name, int64_t value)
     counter->value = value;
 }
 
-/* A thousand rows with every status there is. */
+/* A thousand rows with every status that counts, and one that counts elsewhere. */
 static void fill(struct tally *tally, struct totals *totals)
 {
     struct attempt_manifest *manifest = calloc(1, sizeof *manifest);
@@ -31,7 +31,7 @@ static void fill(struct tally *tally, struct totals *totals)
     *tally = (struct tally){0};
     *totals = (struct totals){0};
     for (uint32_t i = 0; i < 1000; i++) {
-        const uint32_t status = i % 2 ? i % STATUSES_COUNT : STATUS_SUCCESS;
+        const uint32_t status = i % 2 ? i % STATUS_CARRIED : STATUS_SUCCESS;
         const struct outcome outcome = {.status = status,
                                         .http_status = (int32_t)(i % 600),
                                         .original_width = 1 + i * 5,
@@ -43,6 +43,8 @@ static void fill(struct tally *tally, struct totals *totals)
                                         .sample_bytes = 60};
         tally_add(tally, &outcome);
     }
+    const struct outcome carried = {.status = STATUS_CARRIED, .body_bytes = 1, .tries = 1};
+    tally_add(tally, &carried);
     tally_each(tally, add, manifest);
     manifest->items = tally->rows;
     manifest->items_ok = tally->in_class[CLASS_SUCCESS];
@@ -233,6 +235,7 @@ TEST(tally, counters_have_valid_names_and_add_up)
     EXPECT_EQ(totals_get(&totals, "success") + totals_get(&totals, "failed_to_download") +
                   totals_get(&totals, "failed_to_resize"),
               2000);
+    EXPECT_EQ(totals_get(&totals, "carried_over"), 2);
     EXPECT_EQ(totals_get(&totals, "no.such"), 0);
     totals_deinit(&totals);
 }

@@ -93,6 +93,50 @@ TEST(attempt, closing_without_commit_removes_its_files)
     test_dir_remove(dir);
 }
 
+TEST(attempt, left_files_are_there_for_the_next_one)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest;
+    struct store *store;
+    struct attempt *first, *second;
+    struct store_file *file;
+    struct buf text;
+    struct err err;
+    bool adopted;
+    char lease[2][LEASE_ID_BYTES], path[ATTEMPT_PATH_BYTES];
+    const char *dir = test_dir_new();
+    buf_init(&text, 0);
+    id_lease(lease[0]);
+    id_lease(lease[1]);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&first, store, "t", lease[0], &adopted, &manifest, &err), &err);
+    EXPECT_OK(attempt_file_grow(first, &file, "a", &err), &err);
+    EXPECT_OK(store_file_write(file, "abc", 3, &err), &err);
+    attempt_leave(first);
+    attempt_leave(NULL);
+
+    EXPECT_OK(attempt_open(&second, store, "t", lease[1], &adopted, &manifest, &err), &err);
+    EXPECT(!adopted);
+    attempt_private(path, second, lease[0], "a", false);
+    EXPECT_OK(store_get(store, &text, path, 100, &err), &err);
+    EXPECT_TEXT(buf_str(&text), "abc");
+    EXPECT_OK(attempt_forget(second, lease[0], &err), &err);
+    EXPECT_EQ(store_get(store, &text, path, 100, &err), ERR_NOT_FOUND);
+    EXPECT_OK(attempt_forget(second, lease[0], &err), &err);
+
+    EXPECT_OK(attempt_file_grow(second, &file, "a", &err), &err);
+    attempt_file_drop(second, file); /* the name is free again */
+    EXPECT_OK(attempt_file_grow(second, &file, "a", &err), &err);
+    EXPECT_OK(attempt_file_close(second, file, &err), &err);
+    EXPECT_OK(attempt_commit(second, &manifest, &adopted, &err), &err);
+    attempt_close(second);
+    names_are(dir, "_vlmq/attempt", 0);
+    names_are(dir, "", 2);
+    buf_deinit(&text);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
 TEST(attempt, names_and_numbers_of_files_are_bounded)
 {
     UNUSED_STATE;
@@ -443,6 +487,7 @@ int main(void)
         RUN(attempt, second_attempt_adopts_and_writes_nothing),
         RUN(attempt, digest_depends_on_the_output_alone),
         RUN(attempt, closing_without_commit_removes_its_files),
+        RUN(attempt, left_files_are_there_for_the_next_one),
         RUN(attempt, names_and_numbers_of_files_are_bounded),
         RUN(attempt, overtaken_attempt_adopts_at_its_commit),
         RUN(attempt, overtaken_attempt_that_misses_its_folder_is_stale),

@@ -241,6 +241,56 @@ TEST(store, stream_is_invisible_until_closed_and_tells_size_and_hash)
     store_end(store, dir);
 }
 
+TEST(store, growing_stream_is_seen_as_far_as_it_was_flushed)
+{
+    UNUSED_STATE;
+    const char *dir;
+    struct store *store = store_new(&dir);
+    struct store_file *file;
+    struct err err;
+    uint8_t sha256[32], expected[32];
+    int64_t bytes;
+    struct buf text;
+    buf_init(&text, 0);
+    EXPECT_OK(store_file_grow(store, &file, "deep/s.tar", &err), &err);
+    for (uint32_t i = 1; i <= 3; i++) {
+        EXPECT_OK(store_file_write(file, "abc", 3, &err), &err);
+        EXPECT_OK(store_size(store, &bytes, "deep/s.tar", &err), &err);
+        EXPECT_EQ(bytes, 3 * (i - 1));
+        EXPECT_OK(store_file_flush(file, &bytes, sha256, &err), &err);
+        EXPECT_EQ(bytes, 3 * i);
+        hash_sha256(expected, "abcabcabc", 3 * i);
+        EXPECT_MEM(sha256, expected, sizeof expected);
+    }
+    EXPECT_OK(store_file_write(file, "d", 1, &err), &err);
+    store_file_leave(file); /* what was written by then stays, too */
+    EXPECT_OK(store_get(store, &text, "deep/s.tar", 100, &err), &err);
+    EXPECT_TEXT(buf_str(&text), "abcabcabcd");
+
+    EXPECT_OK(store_file_grow(store, &file, "deep/s.tar", &err), &err); /* from the beginning */
+    EXPECT_OK(store_file_write(file, "xyz", 3, &err), &err);
+    EXPECT_OK(store_file_close(file, &bytes, sha256, &err), &err);
+    EXPECT_EQ(bytes, 3);
+    buf_clear(&text);
+    EXPECT_OK(store_get(store, &text, "deep/s.tar", 100, &err), &err);
+    EXPECT_TEXT(buf_str(&text), "xyz");
+
+    EXPECT_OK(store_file_grow(store, &file, "gone", &err), &err);
+    EXPECT_OK(store_remove(store, "gone", &err), &err);
+    EXPECT_EQ(store_file_close(file, &bytes, sha256, &err), ERR_NOT_FOUND);
+    EXPECT_OK(store_file_grow(store, &file, "dropped", &err), &err);
+    store_file_drop(file);
+    EXPECT_EQ(store_size(store, &bytes, "dropped", &err), ERR_NOT_FOUND);
+    /* One that does not grow has nothing to leave. */
+    EXPECT_OK(store_file_open(store, &file, "plain", &err), &err);
+    EXPECT_OK(store_file_write(file, "abc", 3, &err), &err);
+    store_file_leave(file);
+    store_file_leave(NULL);
+    EXPECT_EQ(store_size(store, &bytes, "plain", &err), ERR_NOT_FOUND);
+    buf_deinit(&text);
+    store_end(store, dir);
+}
+
 TEST(store, dropped_stream_leaves_nothing)
 {
     UNUSED_STATE;
@@ -308,6 +358,7 @@ int main(void)
         RUN(store, rename_replaces_and_reports_what_is_missing),
         RUN(store, list_is_sorted_marks_folders_and_hides_files_in_the_making),
         RUN(store, stream_is_invisible_until_closed_and_tells_size_and_hash),
+        RUN(store, growing_stream_is_seen_as_far_as_it_was_flushed),
         RUN(store, dropped_stream_leaves_nothing),
         RUN(store, failed_stream_leaves_nothing),
         RUN(store, tells_free_bytes_and_gives_a_folder_on_disk),

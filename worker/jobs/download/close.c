@@ -107,9 +107,10 @@ static int write_manifest(struct closing *closing, struct err *err)
     buf_text(&out, ",\n");
     add_text(&out, "input", closing->options.input);
     buf_printf(&out,
-               ",\n\"totals\":{\"shards\":%u,\"dead\":%u,\"rows\":%" PRId64 ",\"success\":%" PRId64
-               ",\"file_bytes\":%" PRId64 ",",
-               totals->shards, totals->dead, totals->items, totals->items_ok, totals->file_bytes);
+               ",\n\"totals\":{\"shards\":%u,\"late\":%u,\"dead\":%u,\"rows\":%" PRId64
+               ",\"success\":%" PRId64 ",\"file_bytes\":%" PRId64 ",",
+               totals->shards, totals->late, totals->dead, totals->items, totals->items_ok,
+               totals->file_bytes);
     add_counters(&out, totals->counter, totals->counters_count);
     buf_text(&out, "},\n\"times\":");
     totals_times_json(totals, &out);

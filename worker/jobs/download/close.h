@@ -25,7 +25,7 @@
 struct totals {
     struct attempt_counter counter[COUNTERS_MAX];
     uint32_t counters_count;
-    uint32_t shards, dead;
+    uint32_t shards, late, dead;
     int64_t items, items_ok, bytes, file_bytes;
     double seconds;              /* of all attempts that count, one after another */
     double start_at_s, end_at_s; /* the first one's start, the last one's end; 0: not known */

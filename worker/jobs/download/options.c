@@ -22,8 +22,9 @@
 #define BACKOFF_MS 500
 /* About what one visitor's browser opens to a host; eight such hosts fill a task's transfers. */
 #define PER_HOST 8
-/* A full queue of rows for one host, at 9 s each: slower ones do not hold the shard. */
-#define TAIL_MS     (600 * 1000)
+/* Three times the deadline of a transfer: what is not done by then waits for its host's turn, for a
+ * pause that the host asked for, or for a last try. */
+#define TAIL_MS     (60 * 1000)
 #define TAIL_MS_MAX (24 * 3600 * 1000)
 /* img2dataset's four, and what its users ask for besides. */
 #define OPT_OUT           "noai,noimageai,noindex,noimageindex,noml"

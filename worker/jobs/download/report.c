@@ -97,6 +97,7 @@ static void add_cards(struct buf *out, const struct totals *totals)
     }
     card(out, str_human_bytes(text, sizeof text, (double)totals->file_bytes), "written", false);
     card(out, report_number(text, totals->shards), "shards", false);
+    if (totals->late) card(out, report_number(text, totals->late), "late shards", false);
     card(out, report_number(text, totals->dead), "dead tasks", totals->dead > 0);
     buf_text(out, "</div>\n");
 }

@@ -15,6 +15,7 @@
 struct same_url {
     uint8_t id[SAME_ID_BYTES];
     uint32_t rows_left; /* that were not started; the user of this counts it down */
+    bool seen;          /* by an earlier row, of this attempt or of one before */
     bool started, done;
     struct fetch_item *waiting; /* rows that want the body of one that is being fetched */
     /* What it ended in; done. */

@@ -6,12 +6,12 @@
 
 #include <stdio.h>
 
-static const char *const own_names[] = {"bad_row", "resize_failed", "encode_failed",
-                                        "hash_mismatch", "bad_boxes"};
+static const char *const own_names[] = {"bad_row",       "resize_failed", "encode_failed",
+                                        "hash_mismatch", "bad_boxes",     "carried_over"};
 static const char *const own_texts[] = {
     "the row of the list cannot be read", "the picture cannot be resized",
-    "the result cannot be encoded", "the bytes have another hash than the list says",
-    "the boxes to blur cannot be read"};
+    "the result cannot be encoded",       "the bytes have another hash than the list says",
+    "the boxes to blur cannot be read",   "not done in time: the late shard has it"};
 
 static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_UNKNOWN_FORMAT] = "the bytes are no picture",
@@ -49,6 +49,7 @@ const char *status_name(uint32_t status)
 enum status_class status_class(uint32_t status)
 {
     if (status == STATUS_SUCCESS) return CLASS_SUCCESS;
+    if (status == STATUS_CARRIED) return CLASS_CARRIED;
     const bool download =
         status < STATUS_DECODE_FIRST || status == STATUS_BAD_ROW || status == STATUS_HASH;
     return download ? CLASS_DOWNLOAD : CLASS_RESIZE;
@@ -57,7 +58,7 @@ enum status_class status_class(uint32_t status)
 const char *status_class_name(enum status_class class)
 {
     static const char *const names[CLASSES_COUNT] = {"success", "failed_to_download",
-                                                     "failed_to_resize"};
+                                                     "failed_to_resize", "carried_over"};
     CHECK(class < CLASSES_COUNT);
     return names[class];
 }

@@ -20,10 +20,11 @@
 #define STATUS_ENCODE       (STATUS_OWN_FIRST + 2)
 #define STATUS_HASH         (STATUS_OWN_FIRST + 3) /* other bytes than the list promises */
 #define STATUS_BOXES        (STATUS_OWN_FIRST + 4) /* what to blur cannot be read */
-#define STATUSES_COUNT      (STATUS_OWN_FIRST + 5)
+#define STATUS_CARRIED      (STATUS_OWN_FIRST + 5) /* it has its end in the late shard */
+#define STATUSES_COUNT      (STATUS_OWN_FIRST + 6)
 
-/* The three classes of img2dataset. */
-enum status_class { CLASS_SUCCESS, CLASS_DOWNLOAD, CLASS_RESIZE, CLASSES_COUNT };
+/* The three classes of img2dataset, and the rows that have not ended yet. */
+enum status_class { CLASS_SUCCESS, CLASS_DOWNLOAD, CLASS_RESIZE, CLASS_CARRIED, CLASSES_COUNT };
 
 uint32_t status_of_fetch(enum fetch_status status);
 uint32_t status_of_decode(enum decode_status status);

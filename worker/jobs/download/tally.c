@@ -37,10 +37,10 @@ static const struct {
     {UINT64_MAX, "3:1 and over"},
 };
 
-/* The most that tally_each can name: 4 classes and rows, statuses, codes, formats, buckets, sums.
+/* The most that tally_each can name: classes and rows, statuses, codes, formats, buckets, sums.
  */
-_Static_assert(4 + STATUSES_COUNT + HTTP_NAMED + HTTP_REST + DECODE_FORMAT_COUNT + TALLY_SIDES +
-                       TALLY_RATIOS + 10 <=
+_Static_assert(CLASSES_COUNT + 1 + STATUSES_COUNT + HTTP_NAMED + HTTP_REST + DECODE_FORMAT_COUNT +
+                       TALLY_SIDES + TALLY_RATIOS + 10 <=
                    COUNTERS_MAX,
                "the counters of a shard fit a manifest");
 
@@ -69,6 +69,10 @@ static void add_sizes(struct tally *tally, uint32_t width, uint32_t height)
 void tally_add(struct tally *tally, const struct outcome *outcome)
 {
     CHECK(outcome->status < STATUSES_COUNT);
+    if (outcome->status == STATUS_CARRIED) { /* all else is counted where it ends */
+        tally->in_class[CLASS_CARRIED]++;
+        return;
+    }
     tally->rows++;
     tally->status[outcome->status]++;
     tally->in_class[status_class(outcome->status)]++;

@@ -17,7 +17,7 @@
 #define TALLY_SIDES    12
 #define TALLY_RATIOS   11
 
-/* How one row ended. */
+/* How one row ended. journal.c keeps each field of it. */
 struct outcome {
     uint32_t status;
     int32_t http_status;
@@ -28,7 +28,7 @@ struct outcome {
     uint32_t reduced; /* with --fast: 1, 2, 4 or 8; else 0 */
     bool resized, cropped, padded, blurred;
     bool kept;   /* the sample's bytes are those that were received */
-    bool shared; /* the body came for another row of the URL */
+    bool shared; /* an earlier row of the shard has the URL */
     int64_t body_bytes, sample_bytes;
     int64_t tries, fetch_ms; /* of a row's own fetch: they differ from run to run */
 };

@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/sum.h"
 #include "worker/jobs/download/close.h"
+#include "worker/jobs/download/late.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -26,7 +27,10 @@ int64_t totals_get(const struct totals *totals, const char *name)
 
 void totals_add(struct totals *totals, const struct attempt_manifest *manifest)
 {
-    totals->shards++;
+    if (late_is(manifest->task))
+        totals->late++;
+    else
+        totals->shards++;
     totals->items = sum_of(totals->items, manifest->items);
     totals->items_ok = sum_of(totals->items_ok, manifest->items_ok);
     totals->bytes = sum_of(totals->bytes, manifest->bytes);

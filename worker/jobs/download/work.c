@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "worker/jobs/download/late.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,9 @@ static int read_task(struct work *work, struct err *err)
     if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
     if (!work->shard || work->shard->rows == 0 || work->shard->rows > DOWNLOAD_SHARD_ROWS_MAX)
         return err_set(err, ERR_INVALID, "the task's payload cannot be read");
-    (void)snprintf(work->name, sizeof work->name, "%05u", work->shard->shard);
+    work->rows_count = work->shard->rows;
+    (void)snprintf(work->name, sizeof work->name, "%05u%s", work->shard->shard,
+                   work->shard->late ? LATE_SUFFIX : "");
     work->key_digits = work_key_digits(work->options.shard_rows);
     return 0;
 }
@@ -103,12 +106,27 @@ static void chan_end(struct chan *chan)
     chan_free(chan);
 }
 
-static void work_free(struct work *work)
+/* A next attempt goes on from the files of one that was stopped. One that failed, for want of disk
+ * or network perhaps, leaves nothing to go on from. */
+static void end_attempt(struct work *work, int rc)
+{
+    const bool stopped = rc == ERR_CANCELLED && job_stopping(work->env) != JOB_STOP_CANCELLED;
+    if (rc && !stopped) work_forget(work, work->lease_before);
+    if (stopped && work->checkpoint_rows) {
+        store_file_leave(work->journal);
+        attempt_leave(work->attempt);
+    } else {
+        store_file_drop(work->journal);
+        attempt_close(work->attempt);
+    }
+}
+
+static void work_free(struct work *work, int rc)
 {
     reorder_free(work->reorder);
     tar_index_deinit(&work->index);
     hosts_free(work->hosts);
-    attempt_close(work->attempt); /* and the files that are open */
+    end_attempt(work, rc); /* and the files that are open */
     fetch_free(work->fetch);
     list_slice_close(work->slice);
     same_free(work->same);
@@ -123,8 +141,20 @@ static void work_free(struct work *work)
         buf_deinit(&work->item[i].line);
     }
     mem_free(work->item);
+    mem_free(work->carried);
     store_close(work->store);
     mem_free(work);
+}
+
+/* Which rows a late shard has. */
+static int find_rows(struct work *work, struct err *err)
+{
+    char shard[SHARD_BYTES];
+    if (!work->shard->late) return 0;
+    work->carried = mem_try(work->shard->rows * sizeof *work->carried);
+    if (!work->carried) return err_set(err, ERR_LIMIT, "no memory for the late rows");
+    (void)snprintf(shard, sizeof shard, "%05u", work->shard->shard);
+    return late_rows(work->carried, &work->rows_count, work->store, shard, work->shard->rows, err);
 }
 
 /* *adopted: the shard was there already, and the result is filled. */
@@ -136,13 +166,15 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc)
         rc = attempt_open(&work->attempt, work->store, work->name, env->lease, adopted, manifest,
                           err);
-    if (!rc && *adopted) work_adopt(result, manifest, work->name);
+    if (!rc && *adopted) rc = work_adopt(work, result, manifest, err);
     mem_free(manifest);
     if (rc || *adopted) return rc;
-    rc = work_note_urls(work, err);
+    rc = find_rows(work, err);
+    if (!rc) rc = work_note_urls(work, err);
     if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
     if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);
     if (!rc) rc = work_files_open(work, err);
+    if (!rc) rc = work_resume(work, err);
     if (!rc) rc = make_items(work, err);
     return rc;
 }
@@ -159,6 +191,6 @@ int download_work(struct job_env *env, struct job_result *result, struct err *er
     if (!rc) rc = open_all(work, &adopted, result, err);
     if (!rc && !adopted) rc = run_pipe(work, err);
     if (!rc && !adopted) rc = work_commit(work, result, err);
-    work_free(work);
+    work_free(work, rc);
     return rc;
 }

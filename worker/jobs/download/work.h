@@ -10,8 +10,12 @@
  * the list and the transfers; the task thread alone touches the store, the attempt and the
  * tally. An item belongs to the thread that holds it.
  *
- * To stop, the task thread sets `abort` and wakes the fetch thread; items then flow through without
- * being worked on, and the channels close one after another as at a normal end. */
+ * The task thread's files are private, and grow in row order; journal.h says how a later attempt
+ * goes on from them. When the worker leaves, the fetch thread starts no more rows, those that it
+ * has come to their end, and the task is yielded with a last checkpoint.
+ *
+ * To stop at once, the task thread sets `abort` and wakes the fetch thread; items then flow through
+ * without being worked on, and the channels close one after another as at a normal end. */
 #ifndef DOWNLOAD_WORK_H
 #define DOWNLOAD_WORK_H
 
@@ -22,6 +26,7 @@
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/job.h"
 #include "worker/jobs/download/hosts.h"
+#include "worker/jobs/download/journal.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/same.h"
@@ -37,6 +42,7 @@
 #define SAMPLES_WAITING_MAX ((size_t)128 * 1024 * 1024)
 /* A buffer that one large picture has grown beyond this is given back. */
 #define BUFFER_KEPT_MAX ((size_t)1024 * 1024)
+#define JOURNAL_NAME    "journal"
 #define KEY_BYTES       24
 #define SHARD_BYTES     16
 
@@ -45,8 +51,10 @@ struct work_item {
     struct buf final_url;
     struct list_row row;
     uint32_t index; /* in the shard */
+    uint32_t place; /* in what is written: the same, but in a late shard */
     struct outcome outcome;
     struct same_url *same; /* other rows have its URL; NULL: none */
+    bool copied;           /* its body came for another row */
     struct buf samples;    /* the tar members; empty unless it succeeded */
     struct buf line;       /* of rows.jsonl */
 };
@@ -57,10 +65,14 @@ struct work {
     Vlmq__Jobs__DownloadShard *shard; /* in the arena */
     char name[SHARD_BYTES];           /* "00042" */
     uint32_t key_digits;
+    bool *carried;       /* a late shard: which rows of the shard it has; else NULL */
+    uint32_t rows_count; /* that are written */
     struct work_item *item;
     uint32_t items_count;
     struct chan *pool, *decode, *write;
-    atomic_bool abort;
+    atomic_bool abort, drain;
+    char lease_before[LEASE_ID_BYTES]; /* of the attempt that left a cursor; "": none */
+    uint32_t rows_before;              /* that it had written */
     struct thread fetch_thread, decode_thread[DOWNLOAD_THREADS_MAX];
     uint32_t threads_count;
     atomic_uint decoders; /* that have not ended */
@@ -68,8 +80,10 @@ struct work {
     struct list_slice *slice;
     struct fetch *fetch;
     struct same *same;
-    uint32_t rows_read, fetching;
+    uint32_t rows_read, rows_started, fetching;
     int64_t tail_until_ms;                       /* 0: there are rows to start */
+    bool abandoned;                              /* the rows that are not done */
+    int64_t drain_until_ms;                      /* 0: not asked to */
     uint32_t waiting;                            /* rows that are not asked for: */
     struct fetch_item *ready_first, *ready_last; /* those whose URL was fetched for another row */
     struct err fetch_err;                        /* read after the join */
@@ -81,12 +95,14 @@ struct work {
     struct store *store;
     struct attempt *attempt;
     struct reorder *reorder;
-    struct store_file *tar, *rows;
+    struct store_file *tar, *rows, *times, *journal;
     struct tar_index index;
-    struct tally tally;
-    struct hosts *hosts;
-    int64_t start_at_ms, told_at_ms;
-    int64_t start_cpu_ns; /* of the task thread, which had other tasks before */
+    struct tally tally;   /* of the rows that are written */
+    struct tally arrived; /* of all that came back: for the progress */
+    struct hosts *hosts;  /* of the same rows as arrived */
+    int64_t start_at_ms, told_at_ms, checkpoint_at_ms;
+    uint32_t checkpoint_rows; /* 0: there is no checkpoint */
+    int64_t start_cpu_ns;     /* of the task thread, which had other tasks before */
 };
 
 /* Thread bodies; arg is the struct work. */
@@ -97,17 +113,37 @@ void work_decode(void *arg);
 uint32_t work_key_digits(uint32_t shard_rows);
 void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_digits);
 
+/* Fetch thread, and before it starts: the next row that this task makes. */
+CHECKED int work_next_row(struct work *work, struct list_slice *slice, struct list_row *row,
+                          uint32_t *read, bool *found, struct err *err);
 /* Task thread, before the others start: which URLs come more than once. */
 CHECKED int work_note_urls(struct work *work, struct err *err);
 
 /* Task thread; see work_write.c. */
 CHECKED int work_files_open(struct work *work, struct err *err);
+/* Removes them again, with what was written. */
+void work_files_drop(struct work *work);
+/* One row's parts, in the order of their names. */
+enum work_part { PART_SAMPLES, PART_LINE, PART_TIMES, PART_OUTCOME, PARTS_COUNT };
+CHECKED int work_put(struct work *work, uint32_t place, const struct reorder_part part[PARTS_COUNT],
+                     struct err *err);
+/* Task thread; see resume.c. */
+/* With the files open and before any row: writes what the cursor's attempt has written. What cannot
+ * be used of it is passed over with a line in the log. */
+CHECKED int work_resume(struct work *work, struct err *err);
+/* Removes what another attempt has left; "": none. */
+void work_forget(struct work *work, const char *lease);
+/* Lets a next attempt go on from the rows that are written. */
+CHECKED int work_checkpoint(struct work *work, struct err *err);
+/* Counts the row for its host. url: NULL where the row has none. */
+void work_note_host(struct work *work, const char *url, const struct outcome *outcome);
 /* Takes finished items until the last, or until something is wrong. */
 CHECKED int work_write(struct work *work, struct err *err);
+/* Or, if the worker leaves and rows are missing, a last checkpoint and ERR_CANCELLED. */
 CHECKED int work_commit(struct work *work, struct job_result *result, struct err *err);
 /* The result of a task whose output is committed. */
-void work_adopt(struct job_result *result, const struct attempt_manifest *manifest,
-                const char *made);
+CHECKED int work_adopt(const struct work *work, struct job_result *result,
+                       const struct attempt_manifest *manifest, struct err *err);
 
 /* JSON of one row; see sample.c. */
 struct sample {
