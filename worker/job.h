@@ -60,8 +60,10 @@ struct job_bytes {
 
 struct job_stage {
     const char *name; /* a constant */
-    uint32_t queued;
+    uint32_t queued;  /* in front of it */
     int64_t finished;
+    uint32_t running; /* in it */
+    bool full;        /* the stages before it wait for it; see common.proto */
 };
 
 struct job_progress {

@@ -151,6 +151,8 @@ Vlmq__Progress *worker_progress(struct worker *w, const struct job_progress *pro
         memcpy(&stage->name, &progress->stage[i].name, sizeof stage->name); /* only read */
         stage->queued = progress->stage[i].queued;
         stage->finished = count_of(progress->stage[i].finished);
+        stage->running = progress->stage[i].running;
+        stage->full = progress->stage[i].full;
         packed->stages[packed->n_stages++] = stage;
     }
     return packed;

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REPORT_NAME "report.html"
+#define REPORT_NAME   "report.html"
+#define MANIFEST_NAME "manifest.json"
 
 extern char **environ;
 
@@ -35,6 +36,16 @@ static int open_file(const char *path, struct err *err)
     return rc ? err_errno(err, rc, "xdg-open %s", path) : 0;
 }
 
+static void add_path(struct buf *out, const char *name, const char *folder, const char *file)
+{
+    struct buf path;
+    buf_init(&path, 0);
+    buf_printf(&path, "%s/%s", folder, file);
+    buf_printf(out, "\"%s\":", name);
+    str_json(out, buf_str(&path), path.len);
+    buf_deinit(&path);
+}
+
 static int report(struct command *cmd, bool open, struct err *err)
 {
     Vlmq__Job *job = NULL;
@@ -49,6 +60,8 @@ static int report(struct command *cmd, bool open, struct err *err)
                      vlmq_job_state(job));
     else if (rc == ERR_NOT_FOUND)
         rc = err_set(err, ERR_NOT_FOUND, "job %s has left no report in %s", job->id, job->output);
+    /* The report's numbers, for programs. */
+    const bool has_manifest = !rc && !store_size(store, &bytes, MANIFEST_NAME, NULL);
     store_close(store);
     if (rc) return rc;
     const char *output = job->output;
@@ -57,8 +70,10 @@ static int report(struct command *cmd, bool open, struct err *err)
     if (cmd->json) {
         struct buf out;
         buf_init(&out, 0);
-        buf_text(&out, "{\"report\":");
-        str_json(&out, path, strlen(path));
+        buf_byte(&out, '{');
+        add_path(&out, "report", output, REPORT_NAME);
+        if (has_manifest) buf_byte(&out, ',');
+        if (has_manifest) add_path(&out, "manifest", output, MANIFEST_NAME);
         buf_text(&out, "}\n");
         print_out(stdout, &out);
         buf_deinit(&out);

@@ -4,6 +4,7 @@
 #include "client/print.h"
 #include "client/vlmq.h"
 #include "common/base/str.h"
+#include "common/base/sum.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -151,33 +152,77 @@ void progress_line(struct buf *out, const Vlmq__Job *job, double per_s,
     buf_deinit(&line);
 }
 
+/* A stage over the tasks that have it. */
 struct stage_sum {
     const char *name;
-    uint64_t queued;
+    uint64_t queued, running;
+    int64_t finished;
+    uint32_t tasks, full;
 };
+
+static uint32_t sum_stages(struct stage_sum sum[STAGES_MAX], const Vlmq__WatchUpdate *update)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < update->n_tasks; i++) {
+        const Vlmq__Progress *progress = update->tasks[i]->progress;
+        for (size_t j = 0; progress && j < progress->n_stages; j++) {
+            const Vlmq__Stage *stage = progress->stages[j];
+            uint32_t at = 0;
+            while (at < count && !str_eq(sum[at].name, stage->name)) at++;
+            if (at == STAGES_MAX) continue;
+            if (at == count) sum[count++] = (struct stage_sum){.name = stage->name};
+            sum[at].queued += stage->queued;
+            sum[at].running += stage->running;
+            sum[at].finished = sum_of(sum[at].finished, stage->finished);
+            sum[at].tasks++;
+            sum[at].full += stage->full != 0;
+        }
+    }
+    return count;
+}
+
+/* The stage that most of the tasks wait for; NULL: none. */
+static const char *bottleneck(const struct stage_sum *sum, uint32_t count)
+{
+    const struct stage_sum *worst = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        if (sum[i].full * 2 > sum[i].tasks && (!worst || sum[i].full > worst->full))
+            worst = &sum[i];
+    return worst ? worst->name : NULL;
+}
+
+static void add_stage(struct buf *out, const struct stage_sum *sum)
+{
+    char number[32];
+    buf_text(out, sum->name);
+    if (sum->running)
+        buf_printf(out, " %s running", print_grouped(number, sizeof number, (int64_t)sum->running));
+    if (sum->queued)
+        buf_printf(out, "%s %s waiting", sum->running ? "," : "",
+                   print_grouped(number, sizeof number, (int64_t)sum->queued));
+    if (sum->running || sum->queued) return;
+    if (sum->finished)
+        buf_printf(out, " %s done", print_grouped(number, sizeof number, sum->finished));
+    else
+        buf_text(out, " idle");
+}
 
 void progress_stages(struct buf *out, const Vlmq__WatchUpdate *update,
                      const struct progress_style *style)
 {
     struct stage_sum sum[STAGES_MAX];
-    uint32_t count = 0;
+    const uint32_t count = sum_stages(sum, update);
     struct buf line, clean;
-    for (size_t i = 0; i < update->n_tasks; i++) {
-        const Vlmq__Progress *progress = update->tasks[i]->progress;
-        for (size_t j = 0; progress && j < progress->n_stages; j++) {
-            uint32_t at = 0;
-            while (at < count && !str_eq(sum[at].name, progress->stages[j]->name)) at++;
-            if (at == STAGES_MAX) continue;
-            if (at == count) sum[count++] = (struct stage_sum){progress->stages[j]->name, 0};
-            sum[at].queued += progress->stages[j]->queued;
-        }
-    }
     if (!count) return;
     buf_init(&line, 0);
     buf_init(&clean, 0);
-    for (uint32_t i = 0; i < count; i++)
-        buf_printf(&line, "%s%s %" PRIu64, i ? (style->utf8 ? " \xe2\x96\xb8 " : " > ") : "",
-                   sum[i].name, sum[i].queued);
+    const char *slowest = bottleneck(sum, count);
+    /* First, where a narrow terminal does not cut it off. */
+    if (slowest) buf_printf(&line, "%s is the bottleneck: ", slowest);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i) buf_text(&line, style->utf8 ? " \xe2\x96\xb8 " : " > ");
+        add_stage(&line, &sum[i]);
+    }
     print_clean(&clean, buf_str(&line));
     if (style->width)
         print_cut(out, buf_str(&clean), style->width - 1);

@@ -33,8 +33,9 @@ struct progress_style {
 /* One line: state, bar, share, items, speed, success, tasks, time left. No line's end. */
 void progress_line(struct buf *out, const Vlmq__Job *job, double per_s,
                    const struct progress_style *style);
-/* "fetch 64 > decode 3 > write 0": what waits before each stage, over the running tasks. Empty
- * when none is known. */
+/* "fetch 64 running, 90 waiting > decode 2 running > write idle": what is in each stage and in
+ * front of it, over the running tasks; before it "decode is the bottleneck: ", if most of them say
+ * that this stage holds up those before it. Empty when none is known. */
 void progress_stages(struct buf *out, const Vlmq__WatchUpdate *update,
                      const struct progress_style *style);
 

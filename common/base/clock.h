@@ -11,7 +11,8 @@ struct clock {
 
 extern const struct clock clock_real;
 
-int64_t clock_mono_us(void); /* for measuring spans of the real clock */
+int64_t clock_mono_us(void);   /* for measuring spans of the real clock */
+int64_t clock_thread_ns(void); /* of processor time that the calling thread has had */
 void clock_sleep_ms(int64_t ms);
 #define CLOCK_TEXT_BYTES 32
 /* "2026-11-22T06:38:18.123Z"; dst holds CLOCK_TEXT_BYTES; returns dst. "-" outside the years

@@ -89,7 +89,8 @@
 TABLE(counter, ROW("name", CODEC_COUNTER, 1, COUNTER_NAME_MAX), ANY("value"));
 TABLE(needs, ROW("device", CODEC_DEVICE, 0, 4), COUNT("device_bytes"),
       NAMES("labels", LABEL_BYTES_MAX, LABELS_MAX), NAME("model", MODEL_BYTES_MAX));
-TABLE(stage, NAME_SET("name", WORD_BYTES_MAX), ANY("queued"), COUNT("finished"));
+TABLE(stage, NAME_SET("name", WORD_BYTES_MAX), ANY("queued"), COUNT("finished"), ANY("running"),
+      ANY("full"));
 TABLE(progress, COUNT("items"), COUNT("items_ok"), COUNT("bytes"),
       MANY("stages", &stage_table, STAGES_MAX));
 

@@ -203,8 +203,14 @@ static void as_totals(const char *data, size_t bytes, bool stats)
     mem_free(manifest);
     report_html(totals, strip, &options, &page);
     CHECK(!buf_failed(&page) && str_utf8_valid(page.data, page.len) == page.len);
+    buf_clear(&page);
+    totals_times_json(totals, &page);
+    json_t *times = json_loadb(buf_str(&page), page.len, JSON_REJECT_DUPLICATES, NULL);
+    CHECK(json_is_object(times));
+    json_decref(times);
     buf_deinit(&page);
     arena_deinit(&arena);
+    totals_deinit(totals);
     mem_free(strip);
     mem_free(totals);
 }

@@ -384,6 +384,13 @@ def downloads():
     put("download", "record", b"\5" + b"".join(struct.pack("<Q", i % 2) for i in range(24)))
     put("download", "late", b"\4" + b"\n".join(ends * 4) + b"\n")
     put("download", "stats", b'\2{"start_time": 1.5, "end_time": 2.5, "count": 3}')
+    hosts = [
+        {"host": "a.example", "rows": 9, "failed": 3, "status": "timeout", "status_rows": 2},
+        {"host": "b", "rows": 1, "failed": 0, "status": None, "fetched": 1, "fetch_ms": 70},
+    ]
+    times = {"start_time": 1.5, "end_time": 99, "count": 10, "successes": 7, "hosts": hosts}
+    cpu = {"fetch": 1, "decode": 2, "resize": 3, "encode": 4, "write": 5}
+    put("download", "stats_hosts", b"\2" + json.dumps(times | {"cpu_ms": cpu}).encode())
     manifest = {"version": 1, "task": "00042", "lease": LEASE, "files": [], "items": 1 << 62}
     manifest |= {"items_ok": 1 << 62, "bytes": 1 << 62, "counters": {"status.success": 1 << 62}}
     put("download", "manifest", b"\3" + json.dumps(manifest).encode())

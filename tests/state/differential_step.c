@@ -154,6 +154,8 @@ static Vlmq__Progress *progress_of(const struct step *step, struct arena *arena)
         vlmq__stage__init(stage);
         stage->name = arena_text(arena, i ? "write" : "fetch", 5);
         stage->finished = step->chance % 1000;
+        stage->running = step->chance % 7;
+        stage->full = step->chance % 3 == 0;
         progress->stages[i] = stage;
     }
     return progress;

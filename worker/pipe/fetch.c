@@ -465,6 +465,11 @@ uint32_t fetch_room(const struct fetch *fetch)
     return fetch->held || fetch->running >= fetch->most ? 0 : fetch->most - fetch->running;
 }
 
+uint32_t fetch_running(const struct fetch *fetch)
+{
+    return fetch->running;
+}
+
 void fetch_hold(struct fetch *fetch, bool hold)
 {
     fetch->held = hold;

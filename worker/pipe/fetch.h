@@ -130,6 +130,8 @@ CHECKED int fetch_new(struct fetch **fetch, const struct fetch_options *options,
 void fetch_free(struct fetch *fetch);
 /* How many items can run besides those that do. More may be started: they wait. */
 uint32_t fetch_room(const struct fetch *fetch);
+/* Transfers that are under way. */
+uint32_t fetch_running(const struct fetch *fetch);
 /* While it holds, no transfer begins, also of items that were started before. */
 void fetch_hold(struct fetch *fetch, bool hold);
 /* Whether fetch_take has one. */

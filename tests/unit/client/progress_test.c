@@ -3,6 +3,7 @@
 
 #include "tests/support/test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static Vlmq__Job job_of(Vlmq__JobState state, Vlmq__Progress *progress, int64_t items, int64_t ok,
@@ -165,38 +166,85 @@ TEST(line, numbers_of_any_size_fit)
     buf_deinit(&out);
 }
 
+/* Tasks with the same three stages. */
+struct pipes {
+    char name[3][16];
+    Vlmq__Stage stage[3][3], *stages[3][3]; /* of each task */
+    Vlmq__Progress progress[3];
+    Vlmq__Task task[3], *tasks[3];
+    Vlmq__WatchUpdate update;
+};
+
+static void pipes_init(struct pipes *pipes, uint32_t tasks)
+{
+    static const char *const names[] = {"fetch", "decode", "write\033[1m"};
+    vlmq__watch_update__init(&pipes->update);
+    for (uint32_t i = 0; i < tasks; i++) {
+        vlmq__progress__init(&pipes->progress[i]);
+        vlmq__task__init(&pipes->task[i]);
+        for (uint32_t j = 0; j < 3; j++) {
+            (void)snprintf(pipes->name[j], sizeof pipes->name[j], "%s", names[j]);
+            vlmq__stage__init(&pipes->stage[i][j]);
+            pipes->stage[i][j].name = pipes->name[j];
+            pipes->stages[i][j] = &pipes->stage[i][j];
+        }
+        pipes->progress[i].stages = pipes->stages[i];
+        pipes->progress[i].n_stages = 3;
+        pipes->task[i].progress = &pipes->progress[i];
+        pipes->tasks[i] = &pipes->task[i];
+    }
+    pipes->update.tasks = pipes->tasks;
+    pipes->update.n_tasks = tasks;
+}
+
+static void expect_stages(const struct pipes *pipes, uint32_t width, const char *expected)
+{
+    const struct progress_style style = {.width = width};
+    struct buf out;
+    buf_init(&out, 0);
+    progress_stages(&out, &pipes->update, &style);
+    EXPECT_TEXT(buf_str(&out), expected);
+    buf_deinit(&out);
+}
+
 TEST(stages, are_summed_over_the_running_tasks)
 {
-    const struct progress_style style = {.width = 0};
-    char fetch[] = "fetch", write[] = "write\033[1m";
-    Vlmq__Stage stage[3];
-    Vlmq__Stage *first[] = {&stage[0], &stage[1]}, *second[] = {&stage[2]};
-    Vlmq__Progress progress[2];
-    Vlmq__Task task[2], *tasks[] = {&task[0], &task[1]};
-    Vlmq__WatchUpdate update;
-    struct buf out;
+    struct pipes pipes;
     UNUSED_STATE;
-    for (int i = 0; i < 3; i++) vlmq__stage__init(&stage[i]);
-    for (int i = 0; i < 2; i++) vlmq__progress__init(&progress[i]);
-    for (int i = 0; i < 2; i++) vlmq__task__init(&task[i]);
-    vlmq__watch_update__init(&update);
-    stage[0].name = stage[2].name = fetch;
-    stage[1].name = write;
-    stage[0].queued = 60;
-    stage[2].queued = 4;
-    stage[1].queued = 2;
-    progress[0].stages = first;
-    progress[0].n_stages = 2;
-    progress[1].stages = second;
-    progress[1].n_stages = 1;
-    task[0].progress = &progress[0];
-    task[1].progress = &progress[1];
-    update.tasks = tasks;
-    update.n_tasks = 2;
-    buf_init(&out, 0);
-    progress_stages(&out, &update, &style);
-    EXPECT_TEXT(buf_str(&out), "fetch 64 > write [1m 2");
-    buf_deinit(&out);
+    pipes_init(&pipes, 2);
+    expect_stages(&pipes, 0, "fetch idle > decode idle > write [1m idle");
+    pipes.stage[0][0].running = 60;
+    pipes.stage[1][0].running = 4;
+    pipes.stage[1][0].queued = 2000;
+    pipes.stage[0][1].queued = 3;
+    pipes.stage[0][2].finished = 999;
+    pipes.stage[1][2].finished = 1;
+    expect_stages(&pipes, 0,
+                  "fetch 64 running, 2,000 waiting > decode 3 waiting > write [1m 1,000 done");
+    pipes.progress[1].n_stages = 0;
+    expect_stages(&pipes, 0, "fetch 60 running > decode 3 waiting > write [1m 999 done");
+    pipes.update.n_tasks = 0;
+    expect_stages(&pipes, 0, "");
+}
+
+TEST(stages, name_the_bottleneck_of_most_tasks)
+{
+    struct pipes pipes;
+    UNUSED_STATE;
+    pipes_init(&pipes, 3);
+    for (uint32_t i = 0; i < 3; i++) pipes.stage[i][1].queued = 10;
+    pipes.stage[0][1].full = true;
+    expect_stages(&pipes, 0, "fetch idle > decode 30 waiting > write [1m idle");
+    pipes.stage[1][1].full = true;
+    pipes.stage[2][0].full = true;
+    expect_stages(&pipes, 0,
+                  "decode is the bottleneck: fetch idle > decode 30 waiting > write [1m idle");
+    /* It is told first: a terminal may be narrow. */
+    expect_stages(&pipes, 26, "decode is the bottleneck\xe2\x80\xa6");
+    for (uint32_t i = 0; i < 3; i++) pipes.stage[i][2].full = true;
+    expect_stages(&pipes, 0,
+                  "write [1m is the bottleneck: fetch idle > decode 30 waiting > "
+                  "write [1m idle");
 }
 
 int main(void)
@@ -213,6 +261,7 @@ int main(void)
         RUN(line, says_that_no_worker_takes_the_tasks),
         RUN(line, numbers_of_any_size_fit),
         RUN(stages, are_summed_over_the_running_tasks),
+        RUN(stages, name_the_bottleneck_of_most_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

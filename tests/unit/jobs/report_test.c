@@ -51,6 +51,14 @@ static void fill(struct tally *tally, struct totals *totals)
     totals_add(totals, manifest);
     totals_add(totals, manifest);
     free(manifest);
+    static const char stats[] =
+        "{\"count\":1000,\"successes\":500,\"start_time\":1000.5,\"end_time\":1020.5,"
+        "\"cpu_ms\":{\"fetch\":100,\"resize\":300},"
+        "\"hosts\":[{\"host\":\"<b>.example\",\"rows\":7,\"failed\":5,\"status\":\"timeout\","
+        "\"status_rows\":4,\"fetched\":2,\"fetch_ms\":3000}]}";
+    totals_add_times(totals, stats, strlen(stats));
+    totals_add_times(totals, stats, strlen(stats));
+    totals_add_times(totals, "{\"start", 7);
 }
 
 static void make_page(const struct totals *totals, struct buf *page)
@@ -87,6 +95,7 @@ TEST(report, needs_nothing_from_outside)
     EXPECT(strstr(buf_str(&page), "base64,TWFu\"") != NULL);
     EXPECT(strstr(buf_str(&page), "/data/&lt;list&gt; &amp; &quot;more&quot;.csv") != NULL);
     buf_deinit(&page);
+    totals_deinit(&totals);
 }
 
 /* Every tag that opens closes, in the right order. */
@@ -122,6 +131,7 @@ TEST(report, is_well_formed)
     }
     EXPECT_EQ(depth, 0);
     buf_deinit(&page);
+    totals_deinit(&totals);
 }
 
 TEST(report, shows_the_sums)
@@ -132,9 +142,6 @@ TEST(report, shows_the_sums)
     struct buf page;
     char text[64], number[32];
     fill(&tally, &totals);
-    static const char stats[] = "{\"start_time\":1000.5,\"end_time\":1020.5}";
-    totals_add_times(&totals, stats, strlen(stats));
-    totals_add_times(&totals, "{\"start", 7);
     totals.dead = 3;
     make_page(&totals, &page);
     EXPECT(strstr(buf_str(&page), "<b>2,000</b><span>rows</span>") != NULL);
@@ -143,7 +150,13 @@ TEST(report, shows_the_sums)
     const int64_t resize = 2 * tally.in_class[CLASS_RESIZE];
     (void)snprintf(text, sizeof text, "failed to resize %s (", report_number(number, resize));
     EXPECT(strstr(buf_str(&page), text) != NULL);
+    EXPECT(strstr(buf_str(&page), "&lt;b&gt;.example</td><td class=\"num\">10</td>"
+                                  "<td class=\"num\">14</td><td><code>timeout</code> 8</td>"));
+    EXPECT(strstr(buf_str(&page), "&lt;b&gt;.example</td><td class=\"num\">1.5s</td>"));
+    EXPECT(strstr(buf_str(&page), "resize 75.0 %, 0.60 ms"));
+    EXPECT(strstr(buf_str(&page), "<b>.example") == NULL);
     buf_deinit(&page);
+    totals_deinit(&totals);
 }
 
 TEST(report, of_nothing_is_a_page_too)
@@ -224,6 +237,7 @@ TEST(tally, counters_have_valid_names_and_add_up)
               2000);
     EXPECT_EQ(totals_get(&totals, "carried_over"), 2);
     EXPECT_EQ(totals_get(&totals, "no.such"), 0);
+    totals_deinit(&totals);
 }
 
 TEST(status, names_differ_and_are_all_documented)

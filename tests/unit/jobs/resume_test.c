@@ -131,6 +131,19 @@ static void digest_of(char digest[HASH_SHA256_TEXT], const struct run *run, cons
     buf_deinit(&text);
 }
 
+/* The list has one host; its rows and failures, as the statistics tell them. */
+static void host_of(int64_t counts[2], const struct run *run)
+{
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s/00000_stats.json", run->output);
+    json_t *stats = json_load_file(path, 0, NULL);
+    const json_t *hosts = json_object_get(stats, "hosts");
+    EXPECT_EQ(json_array_size(hosts), 1);
+    counts[0] = json_integer_value(json_object_get(json_array_get(hosts, 0), "rows"));
+    counts[1] = json_integer_value(json_object_get(json_array_get(hosts, 0), "failed"));
+    json_decref(stats);
+}
+
 /* The files and the counters are those of the calm run. */
 static void is_as(const struct run *run, const struct run *calm)
 {
@@ -142,6 +155,12 @@ static void is_as(const struct run *run, const struct run *calm)
         digest_of(expected, calm, suffix[i]);
         EXPECT_TEXT(made, expected);
     }
+    int64_t host[2], wanted_host[2];
+    host_of(host, run);
+    host_of(wanted_host, calm);
+    EXPECT_EQ(host[0], ROWS - ROWS / 10);
+    EXPECT_EQ(host[0], wanted_host[0]);
+    EXPECT_EQ(host[1], wanted_host[1]);
     EXPECT_EQ(result->counters_count, wanted->counters_count);
     for (uint32_t i = 0; i < result->counters_count; i++) {
         EXPECT_TEXT(result->counter[i].name, wanted->counter[i].name);

@@ -114,7 +114,9 @@ static int write_manifest(struct closing *closing, struct err *err)
                totals->shards, totals->late, totals->dead, totals->items, totals->items_ok,
                totals->file_bytes);
     add_counters(&out, totals->counter, totals->counters_count);
-    buf_text(&out, "},\n\"shards\":[");
+    buf_text(&out, "},\n\"times\":");
+    totals_times_json(totals, &out);
+    buf_text(&out, ",\n\"shards\":[");
     buf_add(&out, buf_str(&closing->shards), closing->shards.len);
     buf_text(&out, "\n]}\n");
     const int rc = put(closing, "manifest.json", &out, err);
@@ -159,6 +161,7 @@ int download_close(struct job_env *env, struct job_result *result, struct err *e
     if (!rc) (void)str_copy(result->made, sizeof result->made, "report.html");
     strip_deinit(&closing->strip);
     blocked_free(closing->blocked);
+    totals_deinit(&closing->totals);
     buf_deinit(&closing->shards);
     store_close(closing->store);
     mem_free(closing);

@@ -9,7 +9,10 @@
 #include "common/base/limits.h"
 #include "common/store/attempt.h"
 #include "worker/job.h"
+#include "worker/jobs/download/hosts.h"
 #include "worker/jobs/download/options.h"
+#include "worker/jobs/download/tally.h"
+#include "worker/jobs/download/timeline.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,13 +29,20 @@ struct totals {
     int64_t items, items_ok, bytes, file_bytes;
     double seconds;              /* of all attempts that count, one after another */
     double start_at_s, end_at_s; /* the first one's start, the last one's end; 0: not known */
+    int64_t cpu_ms[CPU_PARTS_COUNT];
+    struct timeline line;
+    struct hosts *hosts; /* of the worst of each shard; NULL: not known */
 };
+
+void totals_deinit(struct totals *totals);
 
 /* 0 where there is no such counter. */
 int64_t totals_get(const struct totals *totals, const char *name);
 void totals_add(struct totals *totals, const struct attempt_manifest *manifest);
 /* Adds a shard's NNNNN_stats.json; a file that cannot be understood is passed over. */
 void totals_add_times(struct totals *totals, const char *stats, size_t bytes);
+/* As a JSON object: what totals_add_times has summed up. */
+void totals_times_json(const struct totals *totals, struct buf *out);
 
 /* A small picture for the report: a JPEG of at most a few kilobytes. */
 struct strip {

@@ -14,9 +14,11 @@
 
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--page:#f6f7f9;--card:#fff;"
-    "--line:#dfe3e8;--ok:#1a7f4b;--warn:#c98a10;--bad:#c0392f;--bar:#3d6fd1}"
+    "--line:#dfe3e8;--ok:#1a7f4b;--warn:#c98a10;--bad:#c0392f;--bar:#3d6fd1;"
+    "--p0:#3d6fd1;--p1:#1a8f8a;--p2:#7c56c8;--p3:#c98a10;--p4:#8b95a1}"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6e9ed;--soft:#9aa4b0;--page:#14171b;"
-    "--card:#1d2126;--line:#333a42;--ok:#3fb67c;--warn:#e0ab3f;--bad:#e5695f;--bar:#7aa2f0}}"
+    "--card:#1d2126;--line:#333a42;--ok:#3fb67c;--warn:#e0ab3f;--bad:#e5695f;--bar:#7aa2f0;"
+    "--p0:#7aa2f0;--p1:#4fc0ba;--p2:#ae8ff0;--p3:#e0ab3f;--p4:#77828e}}"
     "*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);"
     "font:16px/1.5 system-ui,sans-serif}"
     "main{max-width:62rem;margin:0 auto;padding:1.5rem 1rem 3rem}"
@@ -34,8 +36,15 @@ static const char style[] =
     "svg .end{text-anchor:end;fill:var(--soft)}"
     "svg.wide{max-width:none;height:1rem;border-radius:.3rem}"
     ".ok{fill:var(--ok)}.warn{fill:var(--warn)}.bad{fill:var(--bad)}.bar{fill:var(--bar)}"
+    ".p0{fill:var(--p0)}.p1{fill:var(--p1)}.p2{fill:var(--p2)}"
+    ".p3{fill:var(--p3)}.p4{fill:var(--p4)}"
+    "svg .soft{fill:var(--soft)}.axis{stroke:var(--line);fill:none}"
+    ".line{fill:none;stroke-width:2;stroke-linejoin:round}.line.ok{stroke:var(--ok)}"
+    ".note{margin:-.5rem 0 1rem;font-size:.85rem}"
     ".key{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.35em}"
     ".key.ok{background:var(--ok)}.key.warn{background:var(--warn)}.key.bad{background:var(--bad)}"
+    ".key.p0{background:var(--p0)}.key.p1{background:var(--p1)}.key.p2{background:var(--p2)}"
+    ".key.p3{background:var(--p3)}.key.p4{background:var(--p4)}"
     ".legend{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;margin-top:.6rem}"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}"
     "td,th{padding:.3rem .75rem .3rem 0;text-align:left;border-top:1px solid var(--line);"
@@ -257,8 +266,11 @@ void report_html(const struct totals *totals, const struct strip *strip,
     add_head(out, options);
     add_cards(out, totals);
     add_classes(out, totals);
+    report_rate(out, totals);
     add_strip(out, strip);
     add_endings(out, totals);
+    report_hosts(out, totals);
+    report_cpu(out, totals);
     buf_text(out, "<div class=\"pair\">\n");
     add_sides(out, totals);
     add_ratios(out, totals);

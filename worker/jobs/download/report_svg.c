@@ -1,4 +1,4 @@
-/* report_svg.c - bars. */
+/* report_svg.c - bars, columns and steps. */
 #include "common/base/str.h"
 #include "common/base/sum.h"
 #include "worker/jobs/download/report.h"
@@ -11,6 +11,8 @@
 #define ROW         22
 #define LABEL_WIDTH 132
 #define VALUE_WIDTH 68
+#define PLOT_HEIGHT 110
+#define PLOT_TOP    20 /* above it stands the label of the top */
 
 char *report_number(char *dst, int64_t value)
 {
@@ -84,4 +86,55 @@ void report_parts(struct buf *out, const char *title, const struct report_bar *b
         x += length;
     }
     buf_text(out, "</svg>\n");
+}
+
+static void begin_plot(struct buf *out, const char *title, const struct report_series *series)
+{
+    const int bottom = PLOT_TOP + PLOT_HEIGHT;
+    begin(out, title, PLOT_TOP + PLOT_HEIGHT + 20, "");
+    buf_printf(out, "<text x=\"0\" y=\"13\" class=\"soft\">%s</text>", series->top_label);
+    buf_printf(out, "<path class=\"axis\" d=\"M0 %d.5H%dM0 %d.5H%d\"/>", PLOT_TOP, WIDTH, bottom,
+               WIDTH);
+    buf_printf(out, "<text x=\"0\" y=\"%d\" class=\"soft\">%s</text>", bottom + 16, series->from);
+    buf_printf(out, "<text x=\"%d\" y=\"%d\" class=\"end\">%s</text>", WIDTH, bottom + 16,
+               series->to);
+}
+
+/* How far below the picture's upper edge a value stands. */
+static double y_of(const struct report_series *series, double value)
+{
+    const double share = series->top > 0 ? value / series->top : 0;
+    return PLOT_TOP + PLOT_HEIGHT * (1 - (share > 1 ? 1 : share));
+}
+
+void report_columns(struct buf *out, const char *title, const struct report_series *series)
+{
+    const double width = series->count ? (double)WIDTH / series->count : 0;
+    const double gap = width > 4 ? 1 : width / 5;
+    begin_plot(out, title, series);
+    for (uint32_t i = 0; i < series->count; i++) {
+        const double y = y_of(series, series->value[i]);
+        if (series->value[i] > 0)
+            buf_printf(out,
+                       "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" class=\"%s\"/>",
+                       i * width, y, width - gap, PLOT_TOP + PLOT_HEIGHT - y, series->colour);
+    }
+    buf_text(out, "</svg>\n");
+}
+
+void report_steps(struct buf *out, const char *title, const struct report_series *series)
+{
+    const double width = series->count ? (double)WIDTH / series->count : 0;
+    bool open = false;
+    begin_plot(out, title, series);
+    buf_printf(out, "<path class=\"line %s\" d=\"", series->colour);
+    for (uint32_t i = 0; i < series->count; i++) {
+        const bool known = series->value[i] >= 0;
+        const double y = y_of(series, series->value[i]);
+        if (known && !open) buf_printf(out, "M%.2f %.2f", i * width, y);
+        if (known && open) buf_printf(out, "V%.2f", y);
+        if (known) buf_printf(out, "H%.2f", (i + 1) * width);
+        open = known;
+    }
+    buf_text(out, "\"/></svg>\n");
 }

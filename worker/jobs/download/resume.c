@@ -4,6 +4,7 @@
 #include "common/base/str.h"
 #include "worker/jobs/download/work.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,9 +101,18 @@ static int reader_take(struct reader *reader, struct reorder_part *part, uint64_
 
 enum { TAR, ROWS, TIMES, JOURNAL };
 
+/* The journal has no URL, but the line of rows.jsonl has it. */
+static void note_host(struct work *work, const struct reorder_part *line,
+                      const struct outcome *outcome)
+{
+    json_t *row = json_loadb(line->data, line->bytes, 0, NULL);
+    work_note_host(work, json_string_value(json_object_get(row, "url")), outcome);
+    json_decref(row);
+}
+
 static int copy_row(struct work *work, struct reader reader[FILES], uint32_t place, struct err *err)
 {
-    struct reorder_part part[PARTS_COUNT], record = {0};
+    struct reorder_part part[PARTS_COUNT] = {0}, record = {0};
     struct journal_row row;
     int rc = reader_take(&reader[JOURNAL], &record, JOURNAL_BYTES, err);
     if (rc) return rc;
@@ -112,6 +122,7 @@ static int copy_row(struct work *work, struct reader reader[FILES], uint32_t pla
     if (!rc) rc = reader_take(&reader[ROWS], &part[PART_LINE], row.line_bytes, err);
     if (!rc) rc = reader_take(&reader[TIMES], &part[PART_TIMES], row.times_bytes, err);
     part[PART_OUTCOME] = (struct reorder_part){&row.outcome, sizeof row.outcome};
+    if (!rc && part[PART_LINE].data) note_host(work, &part[PART_LINE], &row.outcome);
     return rc ? rc : work_put(work, place, part, err);
 }
 

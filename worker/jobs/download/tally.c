@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/base/str.h"
+#include "worker/jobs/download/hosts.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -169,19 +170,42 @@ static void add_class(struct buf *out, uint32_t status, int32_t http_status, int
     *first = false;
 }
 
-void tally_stats_json(const struct tally *tally, int64_t start_at_ms, int64_t end_at_ms,
-                      struct buf *out)
+const char *cpu_part_name(enum cpu_part part)
+{
+    static const char *const names[CPU_PARTS_COUNT] = {"fetch", "decode", "resize", "encode",
+                                                       "write"};
+    CHECK(part < CPU_PARTS_COUNT);
+    return names[part];
+}
+
+static void add_times(const struct tally *tally, const struct shard_times *times, struct buf *out)
+{
+    const int64_t span_ms = times->end_at_ms - times->start_at_ms;
+    buf_printf(out, "    \"duration\": %.3f,\n", (double)span_ms / 1000);
+    buf_printf(out, "    \"start_time\": %.3f,\n", (double)times->start_at_ms / 1000);
+    buf_printf(out, "    \"end_time\": %.3f,\n", (double)times->end_at_ms / 1000);
+    buf_printf(out, "    \"fetch_tries\": %" PRId64 ",\n", tally->tries);
+    buf_printf(out, "    \"fetch_ms\": %" PRId64 ",\n", tally->fetch_ms);
+    buf_text(out, "    \"cpu_ms\": {");
+    for (uint32_t i = 0; i < CPU_PARTS_COUNT; i++)
+        buf_printf(out, "%s\"%s\": %" PRId64, i ? ", " : "", cpu_part_name((enum cpu_part)i),
+                   (times->cpu_ns[i] + 500000) / 1000000);
+    buf_text(out, "},\n    \"hosts\": ");
+    if (times->hosts)
+        hosts_json(times->hosts, out);
+    else
+        buf_text(out, "[]");
+    buf_text(out, ",\n");
+}
+
+void tally_stats_json(const struct tally *tally, const struct shard_times *times, struct buf *out)
 {
     bool first = true;
     buf_printf(out, "{\n    \"count\": %" PRId64 ",\n", tally->rows);
     buf_printf(out, "    \"successes\": %" PRId64 ",\n", tally->in_class[CLASS_SUCCESS]);
     buf_printf(out, "    \"failed_to_download\": %" PRId64 ",\n", tally->in_class[CLASS_DOWNLOAD]);
     buf_printf(out, "    \"failed_to_resize\": %" PRId64 ",\n", tally->in_class[CLASS_RESIZE]);
-    buf_printf(out, "    \"duration\": %.3f,\n", (double)(end_at_ms - start_at_ms) / 1000);
-    buf_printf(out, "    \"start_time\": %.3f,\n", (double)start_at_ms / 1000);
-    buf_printf(out, "    \"end_time\": %.3f,\n", (double)end_at_ms / 1000);
-    buf_printf(out, "    \"fetch_tries\": %" PRId64 ",\n", tally->tries);
-    buf_printf(out, "    \"fetch_ms\": %" PRId64 ",\n", tally->fetch_ms);
+    add_times(tally, times, out);
     buf_text(out, "    \"status_dict\": {");
     for (uint32_t i = 0; i < STATUSES_COUNT; i++)
         if (i != (uint32_t)FETCH_HTTP_STATUS) add_class(out, i, 0, tally->status[i], &first);

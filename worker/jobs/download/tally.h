@@ -34,6 +34,23 @@ struct outcome {
     int64_t tries, fetch_ms; /* of a row's own fetch: they differ from run to run */
 };
 
+/* Where processor time goes. */
+enum cpu_part {
+    CPU_FETCH,  /* the list, transfers */
+    CPU_DECODE, /* hashes of bodies, pixels, what looks at them before they are resized */
+    CPU_RESIZE,
+    CPU_ENCODE, /* also EXIF, JSON, the members of the tar */
+    CPU_WRITE,  /* order, files */
+    CPU_PARTS_COUNT
+};
+
+/* What differs from run to run. */
+struct shard_times {
+    int64_t start_at_ms, end_at_ms; /* since 1970, of the attempt */
+    int64_t cpu_ns[CPU_PARTS_COUNT];
+    const struct hosts *hosts; /* NULL: not known */
+};
+
 struct tally {
     int64_t rows, in_class[CLASSES_COUNT];
     int64_t status[STATUSES_COUNT];
@@ -49,9 +66,9 @@ void tally_add(struct tally *tally, const struct outcome *outcome);
 /* Calls visit for each counter that is not zero; at most COUNTERS_MAX names. */
 void tally_each(const struct tally *tally,
                 void (*visit)(void *ctx, const char *name, int64_t value), void *ctx);
-/* The file that img2dataset's tools read. Times in ms since 1970 and of the attempt. */
-void tally_stats_json(const struct tally *tally, int64_t start_at_ms, int64_t end_at_ms,
-                      struct buf *out);
+/* The file that img2dataset's tools read. */
+void tally_stats_json(const struct tally *tally, const struct shard_times *times, struct buf *out);
+const char *cpu_part_name(enum cpu_part part); /* "fetch", … */
 
 /* For the report: the lower edge of a bucket of shorter sides, and the label of one of ratios. */
 uint32_t tally_side_edge(uint32_t bucket);

@@ -4,6 +4,7 @@
 #include "worker/jobs/download/close.h"
 #include "worker/jobs/download/late.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -46,6 +47,18 @@ void totals_add(struct totals *totals, const struct attempt_manifest *manifest)
     }
 }
 
+void totals_deinit(struct totals *totals)
+{
+    hosts_free(totals->hosts);
+    totals->hosts = NULL;
+}
+
+static int64_t count_in(const json_t *object, const char *name)
+{
+    const int64_t value = json_integer_value(json_object_get(object, name));
+    return value < 0 ? 0 : value;
+}
+
 void totals_add_times(struct totals *totals, const char *stats, size_t bytes)
 {
     json_t *object = json_loadb(stats, bytes, 0, NULL);
@@ -55,6 +68,43 @@ void totals_add_times(struct totals *totals, const char *stats, size_t bytes)
         totals->seconds += end - start;
         if (totals->start_at_s <= 0 || start < totals->start_at_s) totals->start_at_s = start;
         if (end > totals->end_at_s) totals->end_at_s = end;
+        timeline_add(&totals->line, start, end, (double)count_in(object, "count"),
+                     (double)count_in(object, "successes"));
     }
+    const json_t *cpu = json_object_get(object, "cpu_ms");
+    for (uint32_t i = 0; i < CPU_PARTS_COUNT; i++)
+        totals->cpu_ms[i] =
+            sum_of(totals->cpu_ms[i], count_in(cpu, cpu_part_name((enum cpu_part)i)));
+    const json_t *hosts = json_object_get(object, "hosts");
+    if (json_array_size(hosts) > 0 && !totals->hosts) totals->hosts = hosts_new();
+    if (totals->hosts) hosts_add_json(totals->hosts, hosts);
     json_decref(object);
+}
+
+static void add_numbers(struct buf *out, const char *name, const double *value, uint32_t count)
+{
+    buf_printf(out, ", \"%s\": [", name);
+    for (uint32_t i = 0; i < count; i++) buf_printf(out, "%s%.1f", i ? ", " : "", value[i]);
+    buf_byte(out, ']');
+}
+
+void totals_times_json(const struct totals *totals, struct buf *out)
+{
+    const struct timeline *line = &totals->line;
+    buf_printf(out, "{\n    \"shard_seconds\": %.3f,\n    \"start_time\": %.3f,\n", totals->seconds,
+               totals->start_at_s);
+    buf_printf(out, "    \"end_time\": %.3f,\n    \"cpu_ms\": {", totals->end_at_s);
+    for (uint32_t i = 0; i < CPU_PARTS_COUNT; i++)
+        buf_printf(out, "%s\"%s\": %" PRId64, i ? ", " : "", cpu_part_name((enum cpu_part)i),
+                   totals->cpu_ms[i]);
+    buf_printf(out, "},\n    \"rate\": {\"start_time\": %.4f, \"seconds\": %.4f",
+               (double)line->first * line->seconds, line->seconds);
+    add_numbers(out, "rows", line->rows, line->count);
+    add_numbers(out, "success", line->ok, line->count);
+    buf_text(out, "},\n    \"hosts\": ");
+    if (totals->hosts)
+        hosts_json(totals->hosts, out);
+    else
+        buf_text(out, "[]");
+    buf_text(out, "\n}");
 }

@@ -2,6 +2,7 @@
 #include "worker/jobs/download/work.h"
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker/jobs/download/late.h"
 
 #include <stdio.h>
@@ -142,6 +143,7 @@ static void work_free(struct work *work, int rc)
 {
     reorder_free(work->reorder);
     tar_index_deinit(&work->index);
+    hosts_free(work->hosts);
     end_attempt(work, rc); /* and the files that are open */
     fetch_free(work->fetch);
     list_slice_close(work->slice);
@@ -203,6 +205,8 @@ int download_work(struct job_env *env, struct job_result *result, struct err *er
     struct work *work = mem_new(sizeof *work);
     work->env = env;
     work->start_at_ms = env->clock->wall_ms(env->clock);
+    work->start_cpu_ns = clock_thread_ns();
+    work->hosts = hosts_new();
     int rc = read_task(work, err);
     if (!rc) rc = open_all(work, &adopted, result, err);
     if (!rc && !adopted) rc = run_pipe(work, err);

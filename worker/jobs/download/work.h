@@ -26,6 +26,7 @@
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/job.h"
 #include "worker/jobs/download/blocked.h"
+#include "worker/jobs/download/hosts.h"
 #include "worker/jobs/download/journal.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
@@ -88,9 +89,10 @@ struct work {
     uint32_t waiting;                            /* rows that are not asked for: */
     struct fetch_item *ready_first, *ready_last; /* those whose URL was fetched for another row */
     struct err fetch_err;                        /* read after the join */
+    _Atomic int64_t cpu_ns[CPU_PARTS_COUNT];
     /* For the progress. */
     _Atomic int64_t bodies_waiting, fetched, decoded;
-    atomic_uint transfers_running;
+    atomic_uint transfers_running, transfers_waiting, decoding;
     /* The task thread's. */
     struct store *store;
     struct attempt *attempt;
@@ -99,8 +101,10 @@ struct work {
     struct tar_index index;
     struct tally tally;   /* of the rows that are written */
     struct tally arrived; /* of all that came back: for the progress */
+    struct hosts *hosts;  /* of the same rows as arrived */
     int64_t start_at_ms, told_at_ms, checkpoint_at_ms;
     uint32_t checkpoint_rows; /* 0: there is no checkpoint */
+    int64_t start_cpu_ns;     /* of the task thread, which had other tasks before */
 };
 
 /* Thread bodies; arg is the struct work. */
@@ -133,6 +137,8 @@ CHECKED int work_resume(struct work *work, struct err *err);
 void work_forget(struct work *work, const char *lease);
 /* Lets a next attempt go on from the rows that are written. */
 CHECKED int work_checkpoint(struct work *work, struct err *err);
+/* Counts the row for its host. url: NULL where the row has none. */
+void work_note_host(struct work *work, const char *url, const struct outcome *outcome);
 /* Takes finished items until the last, or until something is wrong. */
 CHECKED int work_write(struct work *work, struct err *err);
 /* Or, if the worker leaves and rows are missing, a last checkpoint and ERR_CANCELLED. */

@@ -1,5 +1,6 @@
 /* work_decode.c - a decoding thread: a body becomes the members and the line of its row. */
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
 #include "worker/jobs/download/boxes.h"
@@ -23,7 +24,17 @@ struct bench {
     struct image image, result;
     struct buf encoded, json, exif;
     struct blur_box box[BOXES_MAX];
+    _Atomic int64_t *cpu_ns; /* of the work */
+    int64_t counted_ns;      /* of this thread's time */
 };
+
+/* The thread's time since the last call was spent on this. */
+static void spent(struct bench *bench, enum cpu_part part)
+{
+    const int64_t now_ns = clock_thread_ns();
+    atomic_fetch_add(&bench->cpu_ns[part], now_ns - bench->counted_ns);
+    bench->counted_ns = now_ns;
+}
 
 uint32_t work_key_digits(uint32_t shard_rows)
 {
@@ -128,8 +139,10 @@ static uint32_t make_picture(struct bench *bench, struct work_item *item)
 {
     struct fit_plan plan;
     struct outcome *outcome = &item->outcome;
-    if (plan_fit(bench, &plan) || fit_take(&bench->result, &bench->image, &plan, NULL))
-        return STATUS_RESIZE;
+    const bool fits =
+        !plan_fit(bench, &plan) && !fit_take(&bench->result, &bench->image, &plan, NULL);
+    spent(bench, CPU_RESIZE);
+    if (!fits) return STATUS_RESIZE;
     outcome->width = bench->result.width;
     outcome->height = bench->result.height;
     outcome->resized = plan.resized;
@@ -172,22 +185,34 @@ static const char *read_exif(struct bench *bench, const struct work_item *item)
     return buf_str(&bench->exif);
 }
 
+/* In the order of their names, which is that of webdataset's own writer: 1.jpg, 1.json, but 1.json,
+ * 1.png. */
+static int add_members(const struct bench *bench, struct work_item *item, const char *key)
+{
+    const bool kept = item->outcome.kept;
+    const struct buf *file = kept ? &item->fetch.body : &bench->encoded;
+    const char *extension = kept ? decode_format_extension(item->outcome.format)
+                                 : encode_extension(bench->work->options.picture.encode.format);
+    const char *caption = list_row_field(&item->row, LIST_CAPTION);
+    int rc = 0;
+    if (!caption) caption = "";
+    const bool first = strcmp(extension, "json") < 0;
+    const bool last = strcmp(extension, "txt") > 0;
+    if (first) rc = add_member(item, key, extension, file->data, file->len);
+    if (!rc) rc = add_member(item, key, "json", bench->json.data, bench->json.len);
+    if (!rc && !first && !last) rc = add_member(item, key, extension, file->data, file->len);
+    if (!rc && bench->columns.wanted[LIST_CAPTION])
+        rc = add_member(item, key, "txt", caption, strlen(caption));
+    if (!rc && last) rc = add_member(item, key, extension, file->data, file->len);
+    return rc;
+}
+
 static void pack(struct bench *bench, struct work_item *item, struct sample *sample)
 {
     buf_clear(&bench->json);
     sample->exif = read_exif(bench, item);
     sample_json(sample, &bench->json);
-    const bool kept = item->outcome.kept;
-    const struct buf *file = kept ? &item->fetch.body : &bench->encoded;
-    const char *extension = kept ? decode_format_extension(item->outcome.format)
-                                 : encode_extension(bench->work->options.picture.encode.format);
-    int rc = add_member(item, sample->key, extension, file->data, file->len);
-    if (!rc) rc = add_member(item, sample->key, "json", bench->json.data, bench->json.len);
-    if (!rc && bench->columns.wanted[LIST_CAPTION]) {
-        const char *caption = list_row_field(&item->row, LIST_CAPTION);
-        rc = add_member(item, sample->key, "txt", caption ? caption : "",
-                        caption ? strlen(caption) : 0);
-    }
+    const int rc = add_members(bench, item, sample->key);
     if (rc || buf_failed(&bench->json) || buf_failed(&bench->exif)) {
         item->outcome.status = STATUS_ENCODE;
         buf_clear(&item->samples);
@@ -239,6 +264,7 @@ static void work_on(struct bench *bench, struct work_item *item)
         if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
         if (outcome->status == STATUS_SUCCESS) outcome->status = look_at(bench, look);
         if (outcome->status == STATUS_SUCCESS) outcome->status = blur(bench, item);
+        spent(bench, CPU_DECODE);
         if (outcome->status == STATUS_SUCCESS) outcome->status = make_picture(bench, item);
     }
     if (outcome->status == STATUS_SUCCESS) pack(bench, item, &sample);
@@ -246,6 +272,7 @@ static void work_on(struct bench *bench, struct work_item *item)
     sample_line(&sample, &item->line);
     image_deinit(&bench->image);
     image_deinit(&bench->result);
+    spent(bench, CPU_ENCODE);
 }
 
 static void shrink(struct buf *buf)
@@ -291,11 +318,14 @@ void work_decode(void *arg)
     struct work_item *item;
     log_scope_join(work->env->scope);
     bench_init(&bench, work);
+    bench.cpu_ns = work->cpu_ns;
     while ((item = chan_recv(work->decode)) != NULL) {
         const int64_t body_bytes = (int64_t)item->fetch.body.len;
         buf_clear(&item->samples);
         buf_clear(&item->line);
+        atomic_fetch_add(&work->decoding, 1);
         if (!atomic_load(&work->abort)) work_on(&bench, item);
+        atomic_fetch_sub(&work->decoding, 1);
         shrink(&item->fetch.body);
         shrink(&bench.encoded);
         atomic_fetch_sub(&work->bodies_waiting, body_bytes);

@@ -1,5 +1,6 @@
 /* work_fetch.c - the fetch thread: rows in, bodies out. */
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/fetch_data.h"
@@ -235,7 +236,9 @@ static int take_fetched(struct work *work)
         if (item->same) rc = keep_for_others(work, item);
         if (!rc) fetched(work, item);
     }
-    atomic_store(&work->transfers_running, work->fetching);
+    const uint32_t running = fetch_running(work->fetch);
+    atomic_store(&work->transfers_running, running);
+    atomic_store(&work->transfers_waiting, work->fetching > running ? work->fetching - running : 0);
     return rc ? rc : serve_ready(work);
 }
 
@@ -282,5 +285,6 @@ void work_fetch(void *arg)
     }
     if (rc) atomic_store(&work->abort, true); /* what is under way is for nothing */
     log_scope_join(NULL);
+    atomic_store(&work->cpu_ns[CPU_FETCH], clock_thread_ns());
     chan_close(work->decode);
 }

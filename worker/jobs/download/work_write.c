@@ -1,5 +1,6 @@
 /* work_write.c - the task thread's end of the pipe: samples in row order, and the commit. */
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/str.h"
 #include "worker/jobs/download/late.h"
@@ -116,6 +117,33 @@ void work_files_drop(struct work *work)
     work->reorder = NULL;
     tar_index_deinit(&work->index);
     work->tally = (struct tally){0};
+    hosts_free(work->hosts);
+    work->hosts = hosts_new();
+}
+
+/* The fetch waits for a later stage when bodies fill their memory, or when there is no item left
+ * to start a row with and it is not the fetch that has most of them. */
+static void tell_stages(struct work *work, struct job_stage stage[3])
+{
+    const uint32_t to_decode = chan_depth(work->decode), to_write = chan_depth(work->write);
+    const bool held =
+        atomic_load(&work->bodies_waiting) >= BODIES_WAITING_MAX ||
+        (chan_depth(work->pool) == 0 && to_decode + to_write >= work->items_count / 2);
+    const uint32_t running = atomic_load(&work->transfers_running);
+    stage[0] = (struct job_stage){.name = "fetch",
+                                  .queued = atomic_load(&work->transfers_waiting),
+                                  .finished = work->fetched,
+                                  .running = running,
+                                  .full = !held && running >= work->options.fetch.transfers};
+    stage[1] = (struct job_stage){.name = "decode",
+                                  .queued = to_decode,
+                                  .finished = work->decoded,
+                                  .running = atomic_load(&work->decoding),
+                                  .full = held && to_decode >= to_write};
+    stage[2] = (struct job_stage){.name = "write",
+                                  .queued = to_write + reorder_waiting(work->reorder),
+                                  .finished = reorder_next(work->reorder),
+                                  .full = held && to_decode < to_write};
 }
 
 static void tell(struct work *work, bool always)
@@ -129,13 +157,14 @@ static void tell(struct work *work, bool always)
                                     .items_ok = tally->in_class[CLASS_SUCCESS],
                                     .bytes = tally->sample_bytes,
                                     .stages_count = 3};
-    progress.stage[0] =
-        (struct job_stage){"fetch", atomic_load(&work->transfers_running), work->fetched};
-    progress.stage[1] = (struct job_stage){"decode", chan_depth(work->decode), work->decoded};
-    progress.stage[2] =
-        (struct job_stage){"write", chan_depth(work->write) + reorder_waiting(work->reorder),
-                           reorder_next(work->reorder)};
+    tell_stages(work, progress.stage);
     job_progress_set(work->env, &progress);
+}
+
+void work_note_host(struct work *work, const char *url, const struct outcome *outcome)
+{
+    if (url && outcome->status != STATUS_CARRIED) /* that row is a late shard's */
+        hosts_add(work->hosts, url, outcome->status, outcome->tries, outcome->fetch_ms);
 }
 
 /* What a row cost: it differs from run to run, and so it has a file of its own. */
@@ -163,6 +192,8 @@ static int take_item(struct work *work, struct work_item *item, struct err *err)
         [PART_OUTCOME] = {&item->outcome, sizeof item->outcome},
     };
     tally_add(&work->arrived, &item->outcome);
+    if (!item->row.problem)
+        work_note_host(work, list_row_field(&item->row, LIST_URL_COLUMN), &item->outcome);
     return work_put(work, item->place, parts, err);
 }
 
@@ -241,8 +272,11 @@ static int write_stats(struct work *work, struct err *err)
     struct store_file *file = NULL;
     struct buf text;
     const struct clock *clock = work->env->clock;
+    struct shard_times times = {work->start_at_ms, clock->wall_ms(clock), {0}, work->hosts};
+    atomic_store(&work->cpu_ns[CPU_WRITE], clock_thread_ns() - work->start_cpu_ns);
+    for (uint32_t i = 0; i < CPU_PARTS_COUNT; i++) times.cpu_ns[i] = atomic_load(&work->cpu_ns[i]);
     buf_init(&text, 0);
-    tally_stats_json(&work->tally, work->start_at_ms, clock->wall_ms(clock), &text);
+    tally_stats_json(&work->tally, &times, &text);
     int rc = buf_failed(&text) ? err_set(err, ERR_LIMIT, "no memory for the statistics") : 0;
     if (!rc) rc = open_file(work, &file, "_stats.json", err);
     if (!rc) rc = store_file_write(file, text.data, text.len, err);
