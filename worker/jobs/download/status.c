@@ -10,9 +10,9 @@ static const char *const own_names[] = {"bad_row",       "resize_failed", "encod
                                         "hash_mismatch", "bad_boxes",     "carried_over",
                                         "blocked"};
 static const char *const own_texts[] = {
-    "the row of the list cannot be read", "the picture cannot be resized",
-    "the result cannot be encoded",       "the bytes have another hash than the list says",
-    "the boxes to blur cannot be read",   "not done in time: the late shard has it",
+    "the row of the list cannot be read",  "the picture cannot be resized",
+    "the result cannot be encoded",        "the bytes have another hash than the list says",
+    "the boxes to blur cannot be read",    "not done in time: the late shard has it",
     "the bytes are among the blocked ones"};
 
 static const char *const decode_texts[DECODE_STATUS_COUNT] = {

@@ -66,8 +66,8 @@ struct work {
     Vlmq__Jobs__DownloadShard *shard; /* in the arena */
     char name[SHARD_BYTES];           /* "00042" */
     uint32_t key_digits;
-    bool *carried;       /* a late shard: which rows of the shard it has; else NULL */
-    uint32_t rows_count; /* that are written */
+    bool *carried;           /* a late shard: which rows of the shard it has; else NULL */
+    uint32_t rows_count;     /* that are written */
     struct blocked *blocked; /* only read once the threads run; NULL: no hashes are */
     struct work_item *item;
     uint32_t items_count;

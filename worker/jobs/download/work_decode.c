@@ -24,16 +24,28 @@ struct bench {
     struct image image, result;
     struct buf encoded, json, exif;
     struct blur_box box[BOXES_MAX];
-    _Atomic int64_t *cpu_ns; /* of the work */
-    int64_t counted_ns;      /* of this thread's time */
+    int64_t spent_us[CPU_PARTS_COUNT], at_us; /* see spent() */
 };
 
-/* The thread's time since the last call was spent on this. */
+/* What went by since the last call, or since the item was taken, was spent on this. It is measured
+ * by the clock that costs least to read; a thread's own processor clock is a system call, and is
+ * read once, at the thread's end. */
 static void spent(struct bench *bench, enum cpu_part part)
 {
-    const int64_t now_ns = clock_thread_ns();
-    atomic_fetch_add(&bench->cpu_ns[part], now_ns - bench->counted_ns);
-    bench->counted_ns = now_ns;
+    const int64_t now_us = clock_mono_us();
+    bench->spent_us[part] += now_us - bench->at_us;
+    bench->at_us = now_us;
+}
+
+/* The thread's processor time, in the proportions of what was spent. */
+static void share_out(const struct bench *bench, _Atomic int64_t cpu_ns[CPU_PARTS_COUNT])
+{
+    const double all_ns = (double)clock_thread_ns();
+    int64_t whole_us = 0;
+    for (uint32_t i = 0; i < CPU_PARTS_COUNT; i++) whole_us += bench->spent_us[i];
+    for (uint32_t i = 0; i < CPU_PARTS_COUNT && whole_us > 0; i++)
+        atomic_fetch_add(&cpu_ns[i],
+                         (int64_t)(all_ns * (double)bench->spent_us[i] / (double)whole_us));
 }
 
 uint32_t work_key_digits(uint32_t shard_rows)
@@ -318,9 +330,9 @@ void work_decode(void *arg)
     struct work_item *item;
     log_scope_join(work->env->scope);
     bench_init(&bench, work);
-    bench.cpu_ns = work->cpu_ns;
     while ((item = chan_recv(work->decode)) != NULL) {
         const int64_t body_bytes = (int64_t)item->fetch.body.len;
+        bench.at_us = clock_mono_us();
         buf_clear(&item->samples);
         buf_clear(&item->line);
         atomic_fetch_add(&work->decoding, 1);
@@ -336,5 +348,6 @@ void work_decode(void *arg)
     buf_deinit(&bench.json);
     buf_deinit(&bench.exif);
     log_scope_join(NULL);
+    share_out(&bench, work->cpu_ns);
     if (atomic_fetch_sub(&work->decoders, 1) == 1) chan_close(work->write);
 }
