@@ -3,7 +3,7 @@
 1. The download kind on one core against what its parts allow together on that core: a bare loop of
    libcurl that throws bodies away, libjpeg-turbo's decoder, the exact resizer, the encoder.
 2. img2dataset, and a Python program after its way that has none of its overhead, on the same
-   pictures, over http and https, with a connection for each request, as a list of many hosts has it.
+   pictures over http and https. Each request has a connection, as in a list of many hosts.
 3. Decoding and exact bicubic resizing beside Pillow's.
 4. Memory of the worker for short and for long lists.
 
@@ -44,7 +44,7 @@ def arguments(parser):
     parser.add_argument("--rows", type=int, default=4000, help="rows of a list for vlmq (4000)")
     parser.add_argument("--python-rows", type=int, default=1000, help="and for Python (1000)")
     parser.add_argument("--threads", type=int, default=64, help="of the Python programs (64)")
-    parser.add_argument("--longest", type=int, default=1000000, help="rows of part memory (1000000)")
+    parser.add_argument("--longest", type=int, default=1000000, help="most rows (1000000)")
 
 
 def setup():
@@ -221,7 +221,8 @@ def limit(o):
     for scheme, of in results.items():
         keys = ("fetch", "decode", "resize", "encode", "least", "cpu_ms", "rate")
         row = [spread(of, key).text() for key in keys]
-        rows.append([scheme, *row, spread(of, "of_limit").text(), spread(of, "cpu_of_limit").text()])
+        shares = [spread(of, key).text() for key in ("of_limit", "cpu_of_limit")]
+        rows.append([scheme, *row, *shares])
     columns = ["", "fetch", "decode", "resize", "encode", "sum", "vlmq CPU", "vlmq images/s"]
     columns += ["of the limit, time", "of the limit, CPU"]
     notes = [f"CPU ms for a picture; the limit on one core is 1000 / sum; {o.rows} rows"]

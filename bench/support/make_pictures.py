@@ -1,8 +1,8 @@
 """Makes JPEG files like photographs of the web: FOLDER COUNT [SIDE].
 
 Noise with the spectrum of natural pictures (1/f), gradients, shapes and sensor noise; sides of 400
-to 1,200 pixels, or of SIDE to one and a half times as much, qualities 75 to 92, 85 in 100 with halved chroma, 15 in 100 progressive. The same
-count gives the same pictures.
+to 1,200 pixels, or of SIDE to one and a half times as much; qualities 75 to 92, 85 in 100 with
+halved chroma, 15 in 100 progressive. The same count gives the same pictures.
 """
 
 import pathlib

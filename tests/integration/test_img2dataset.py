@@ -21,7 +21,7 @@ OPTIONS = {
         --quality 6 --image-size 24""",
     "files": """--resize-mode keep_ratio_largest --resize-only-if-bigger --image-size 17
         --caption-column text --compute-hash md5 --no-exif --skip-reencode --min-image-size 10
-        --max-aspect-ratio 1.5""",
+        --max-aspect-ratio 1.5 --output-format files""",
 }
 # Where vlmq differs, and means to; docs/download.md tells users of each.
 DIFFERENCES = {

@@ -7,13 +7,17 @@
 #include <stdio.h>
 
 static const char *const own_names[] = {"bad_row",       "resize_failed", "encode_failed",
-                                        "hash_mismatch", "bad_boxes",     "carried_over",
-                                        "blocked"};
+                                        "hash_mismatch", "bad_boxes",     "blocked",
+                                        "carried_over"};
 static const char *const own_texts[] = {
-    "the row of the list cannot be read",  "the picture cannot be resized",
-    "the result cannot be encoded",        "the bytes have another hash than the list says",
-    "the boxes to blur cannot be read",    "not done in time: the late shard has it",
-    "the bytes are among the blocked ones"};
+    "the row of the list cannot be read",
+    "the picture cannot be resized",
+    "the result cannot be encoded",
+    "the bytes have another hash than the list says",
+    "the boxes to blur cannot be read",
+    "the bytes are among the blocked ones",
+    "not done in time: the late shard has it",
+};
 
 static const char *const decode_texts[DECODE_STATUS_COUNT] = {
     [DECODE_UNKNOWN_FORMAT] = "the bytes are no picture",

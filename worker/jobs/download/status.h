@@ -20,8 +20,8 @@
 #define STATUS_ENCODE       (STATUS_OWN_FIRST + 2)
 #define STATUS_HASH         (STATUS_OWN_FIRST + 3) /* other bytes than the list promises */
 #define STATUS_BOXES        (STATUS_OWN_FIRST + 4) /* what to blur cannot be read */
-#define STATUS_CARRIED      (STATUS_OWN_FIRST + 5) /* it has its end in the late shard */
-#define STATUS_BLOCKED      (STATUS_OWN_FIRST + 6) /* bytes that --blocked-hashes names */
+#define STATUS_BLOCKED      (STATUS_OWN_FIRST + 5) /* bytes that --blocked-hashes names */
+#define STATUS_CARRIED      (STATUS_OWN_FIRST + 6) /* it has its end in the late shard */
 #define STATUSES_COUNT      (STATUS_OWN_FIRST + 7)
 
 /* The three classes of img2dataset, and the rows that have not ended yet. */
