@@ -72,8 +72,10 @@ static int remove_files(char child[NAME_MAX + 1], const char *path, struct err *
         if (!unlinkat(dirfd(dir), entry->d_name, 0) || errno == ENOENT) continue;
         const int cause = errno;
         struct stat info;
-        if (!fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) &&
-            S_ISDIR(info.st_mode))
+        if (fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW)) {
+            /* Somebody else, who removes it too, was faster. */
+            if (errno != ENOENT) rc = err_errno(err, errno, "stat %s/%s", path, entry->d_name);
+        } else if (S_ISDIR(info.st_mode))
             (void)str_copy(child, NAME_MAX + 1, entry->d_name);
         else
             rc = err_errno(err, cause, "remove %s/%s", path, entry->d_name);
