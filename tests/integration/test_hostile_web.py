@@ -224,7 +224,6 @@ def with_good_ones(web, rows):
 BOUNDS = ("--transfers", TRANSFERS, "--body-bytes", BODY_BYTES_MAX)
 
 
-def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, deaf):
 def most_files(process):
     """The soft and the hard limit of open files."""
     with open(f"/proc/{process.pid}/limits") as limits:
@@ -240,9 +239,8 @@ def test_each_case_ends_as_itself_and_the_rest_is_whole(fleet, folder, web, name
     rows = with_good_ones(web, cases(web, deaf))
     rows += [rows[0], rows[1]]  # 16: the same ones again
     patience = ("--timeout-ms", 5000, "--connect-timeout-ms", 2000)
-    download(
-        *(fleet, folder, rows, "--allow-private", *patience, *BOUNDS), "--robots", "--cookies",
-        *("--dns-servers", names))
+    more = ("--robots", "--cookies", "--dns-servers", names)
+    download(fleet, folder, rows, "--allow-private", *patience, *BOUNDS, *more)
     manifest = json.loads((folder / "out/manifest.json").read_text())
     counters = manifest["totals"]["counters"]
     assert counters["rows"] == len(rows) and counters["fetch.shared"] == 2
@@ -285,7 +283,7 @@ def test_nothing_reaches_the_network_behind_the_worker(fleet, folder, web):
     rows = [(f"http://{host}:{port}/files/good.jpg", "refused_address") for host in PRIVATE]
     rows += [(f"https://{host}:{web.ports[1]}/x", "refused_address") for host in PRIVATE[:3]]
     # A name with a dot at its end is one more name to resolver libraries, or the same.
-    either = "refused_address dns_failed"
+    either = "refused_address dns_failed dns_not_found"
     rows += [(f"http://{host}:{port}/x", either) for host in ("127.0.0.1.", "localhost.")]
     # Readers of URLs differ in where this host begins; what counts is which one is asked.
     rows += [(f"http://127.0.0.1:{port}\\@example.invalid/", f"{either} bad_url")]

@@ -33,7 +33,8 @@ def test_folders_hold_what_tars_hold(fleet, folder, web):  # noqa: F811
     for shard in manifest["shards"]:
         entry = {file["name"]: file for file in shard["files"]}
         name = shard["name"]
-        assert sorted(entry) == [f"{name}.rows.jsonl", f"{name}/", f"{name}_stats.json"]
+        ends = (".rows.jsonl", ".times.jsonl", "/", "_stats.json")
+        assert sorted(entry) == [name + end for end in ends]
         tar = (tars / f"{name}.tar").read_bytes()
         assert entry[f"{name}/"]["sha256"] == hashlib.sha256(tar).hexdigest()
         sizes = sum(path.stat().st_size for path in (files / name).iterdir())
