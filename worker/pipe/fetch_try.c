@@ -215,6 +215,7 @@ static void set_request(CURL *easy, struct fetch_try *try)
     (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, try);
     (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, try);
+    (void)curl_easy_setopt(easy, CURLOPT_SHARE, common->sessions);
     /* Without a folder of certificates libcurl caches the parsed file; with one it parses the
      * file for each connection, which is 25 times the cost of the handshake. */
     (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
@@ -429,7 +430,10 @@ int fetch_common_init(struct fetch_common *common, const struct fetch_options *o
     common->ca_file = copy_or_null(ca_file);
     common->opt_out = copy_or_null(options->opt_out);
     common->headers = curl_slist_append(NULL, "Accept: image/jpeg,image/png,image/webp,*/*;q=0.5");
-    if (!common->agent || !common->headers || (ca_file && !common->ca_file) ||
+    common->sessions = curl_share_init();
+    if (common->sessions)
+        (void)curl_share_setopt(common->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    if (!common->agent || !common->headers || !common->sessions || (ca_file && !common->ca_file) ||
         (options->opt_out && !common->opt_out))
         return err_set(err, ERR_LIMIT, "no memory for transfers");
     struct fetch_try try = {.common = common, .easy = curl_easy_init()};
@@ -444,6 +448,7 @@ int fetch_common_init(struct fetch_common *common, const struct fetch_options *o
 void fetch_common_deinit(struct fetch_common *common)
 {
     curl_slist_free_all(common->headers);
+    (void)curl_share_cleanup(common->sessions);
     mem_free(common->agent);
     mem_free(common->ca_file);
     mem_free(common->opt_out);

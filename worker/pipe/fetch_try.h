@@ -12,7 +12,8 @@
 /* What all tries of a fetch share. */
 struct fetch_common {
     struct fetch_options options;
-    void *headers; /* a curl_slist */
+    void *headers;  /* a curl_slist */
+    void *sessions; /* a CURLSH: TLS sessions, so that a host's next handshake is a short one */
     char *agent, *ca_file, *opt_out;
 };
 
