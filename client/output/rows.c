@@ -53,7 +53,7 @@ static void print_row(const json_t *row)
 static void on_line(struct scan *scan)
 {
     struct rows_query *query = scan->query;
-    json_t *row = json_loadb(buf_str(&scan->line), scan->line.len, 0, NULL);
+    json_t *row = json_loadb(buf_str(&scan->line), scan->line.len, JSON_ALLOW_NUL, NULL);
     const char *status = text_of(row, "status"), *class = text_of(row, "class");
     /* A row that was carried over has its end in the late shard's file. */
     const bool failed = *status && !str_eq(status, "success") && !str_eq(status, "carried_over");

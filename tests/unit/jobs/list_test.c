@@ -221,6 +221,10 @@ TEST(list, replaces_zero_bytes)
     EXPECT_OK(reading.rc, &reading.err);
     EXPECT_TEXT(reading.text, "a\xef\xbf\xbd"
                               "b|x\xef\xbf\xbdy!url;c|d;");
+    read_list(&reading, LIST_CSV, NULL, "t");
+    EXPECT_OK(reading.rc, &reading.err);
+    EXPECT_TEXT(reading.text, "a\xef\xbf\xbd"
+                              "b|\"x\xef\xbf\xbdy\"!url;c|\"d\";");
     reading_deinit(&reading);
 }
 

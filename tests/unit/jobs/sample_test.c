@@ -402,7 +402,7 @@ TEST(sample, is_not_made_of_blocked_bytes)
         EXPECT(hash_text(hash, HASH_SHA512, file.data, file.len));
         if (i == 1) hash[5] = hash[5] == '0' ? '1' : '0'; /* another one */
         for (char *c = hash; i == 2 && *c; c++) *c = (char)toupper((unsigned char)*c);
-        buf_printf(&lines, "%s%s", hash, i == 2 ? "" : "  some.jpg\n");
+        buf_printf(&lines, "%s%s%s", i == 2 ? " \t" : "", hash, i == 2 ? "" : "  some.jpg\n");
         add_url(&trial, names[i]);
         buf_byte(&trial.list, '\n');
     }

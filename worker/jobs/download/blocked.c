@@ -59,7 +59,9 @@ static int take_lines(struct blocked *blocked, enum hash_kind kind, const char *
     const char *end = text + bytes;
     for (uint32_t number = 1; text < end; number++) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
-        const size_t len = (size_t)((newline ? newline : end) - text);
+        const char *stop = newline ? newline : end;
+        while (text < stop && (*text == ' ' || *text == '\t')) text++;
+        const size_t len = (size_t)(stop - text);
         const size_t word = word_of(text, len);
         if (word && text[0] != '#' &&
             !digest_of(&blocked->digest[blocked->count++], blocked->digest_bytes, text, word))

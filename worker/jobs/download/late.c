@@ -50,7 +50,7 @@ static bool line_is_carried(const struct buf *line)
 {
     const char *carried = status_name(STATUS_CARRIED);
     if (!strstr(buf_str(line), carried)) return false; /* spares most lines the parser */
-    json_t *row = json_loadb(buf_str(line), line->len, 0, NULL);
+    json_t *row = json_loadb(buf_str(line), line->len, JSON_ALLOW_NUL, NULL);
     const char *status = json_string_value(json_object_get(row, "status"));
     const bool is = status && str_eq(status, carried);
     json_decref(row);

@@ -199,6 +199,17 @@ static void add_clean(struct buf *out, const char *data, size_t bytes)
     }
 }
 
+/* As a JSON text, with no zero in it either. */
+static void add_json(struct buf *out, const char *data, size_t bytes)
+{
+    struct buf clean;
+    buf_init(&clean, 0);
+    add_clean(&clean, data, bytes);
+    str_json(out, buf_str(&clean), clean.len);
+    if (buf_failed(&clean)) out->failed = true;
+    buf_deinit(&clean);
+}
+
 void list_row_set(struct list_row *row, uint32_t index, const char *data, size_t bytes)
 {
     CHECK(index < LIST_WANTED_MAX);
@@ -206,7 +217,7 @@ void list_row_set(struct list_row *row, uint32_t index, const char *data, size_t
     if (index < LIST_FIRST_EXTRA)
         add_clean(&row->text, data, bytes);
     else
-        str_json(&row->text, data, bytes);
+        add_json(&row->text, data, bytes);
     buf_byte(&row->text, 0);
     row->field[index] = (uint32_t)start + 1;
     /* Whoever mended it: what was read before may have been made of a list of another format. */

@@ -105,7 +105,7 @@ enum { TAR, ROWS, TIMES, JOURNAL };
 static void note_host(struct work *work, const struct reorder_part *line,
                       const struct outcome *outcome)
 {
-    json_t *row = json_loadb(line->data, line->bytes, 0, NULL);
+    json_t *row = json_loadb(line->data, line->bytes, JSON_ALLOW_NUL, NULL);
     work_note_host(work, json_string_value(json_object_get(row, "url")), outcome);
     json_decref(row);
 }

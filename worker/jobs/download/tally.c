@@ -75,6 +75,8 @@ void tally_add(struct tally *tally, const struct outcome *outcome)
     }
     tally->rows++;
     tally->named += outcome->named;
+    tally->unanswered += outcome->named && (outcome->status == (uint32_t)FETCH_DNS_FAILED ||
+                                            outcome->status == (uint32_t)FETCH_DNS_TIMEOUT);
     tally->status[outcome->status]++;
     tally->in_class[status_class(outcome->status)]++;
     if (outcome->status == (uint32_t)FETCH_HTTP_STATUS && outcome->http_status >= 0 &&

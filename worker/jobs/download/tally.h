@@ -59,7 +59,7 @@ struct tally {
     int64_t side[TALLY_SIDES], ratio[TALLY_RATIOS];
     int64_t resized, cropped, padded, blurred, warned, reduced, kept, shared;
     int64_t body_bytes, sample_bytes, tries, fetch_ms;
-    int64_t named; /* is no counter */
+    int64_t named, unanswered; /* rows with a name, and those no server answered for; no counters */
 };
 
 void tally_add(struct tally *tally, const struct outcome *outcome);

@@ -272,6 +272,7 @@ static void work_on(struct bench *bench, struct work_item *item)
     if (body->len && !options->no_hash) hash_body(bench, item, hash);
     if (options->picture.no_reencode) {
         if (outcome->status == STATUS_SUCCESS) outcome->status = keep_raw(item);
+        spent(bench, CPU_DECODE);
     } else {
         if (outcome->status == STATUS_SUCCESS) outcome->status = decode_body(bench, item);
         if (outcome->status == STATUS_SUCCESS) outcome->status = look_at(bench, look);

@@ -28,6 +28,13 @@ int work_next_row(struct work *work, struct list_slice *slice, struct list_row *
     }
 }
 
+/* NULL: there is nothing to ask for. */
+static const char *url_of(const struct list_row *row)
+{
+    const char *url = list_row_field(row, LIST_URL_COLUMN);
+    return !row->problem && url && url[0] && !row->url_mended ? url : NULL;
+}
+
 int work_note_urls(struct work *work, struct err *err)
 {
     char folder[1024], path[sizeof folder + 16];
@@ -44,9 +51,9 @@ int work_note_urls(struct work *work, struct err *err)
     if (!rc) rc = list_slice_open(&slice, &work->options, work->shard, work->store, err);
     while (!rc && found) {
         rc = work_next_row(work, slice, &row, &read, &found, err);
-        const char *url = !rc && found && !row.problem ? list_row_field(&row, LIST_URL_COLUMN) : "";
+        const char *url = !rc && found ? url_of(&row) : NULL;
         /* A data: URL is its own body. */
-        if (url && url[0] && !fetch_data_is(url)) same_note(work->same, url);
+        if (url && !fetch_data_is(url)) same_note(work->same, url);
     }
     if (!rc) same_seal(work->same);
     list_slice_close(slice);
@@ -96,13 +103,6 @@ static int start_url(struct work *work, struct work_item *item, const char *url)
     work->fetching++;
     fetch_start(work->fetch, &item->fetch);
     return 0;
-}
-
-/* NULL: there is nothing to ask for. */
-static const char *url_of(const struct list_row *row)
-{
-    const char *url = list_row_field(row, LIST_URL_COLUMN);
-    return !row->problem && url && url[0] && !row->url_mended ? url : NULL;
 }
 
 /* Passes over those that an earlier attempt has written. */
@@ -172,7 +172,7 @@ static void fetch_again(struct work *work, struct same_url *same)
     if (!item) return;
     same->waiting = item->fetch.next;
     item->fetch.next = NULL;
-    item->outcome.shared = false;
+    item->copied = false;
     item->fetch.url = list_row_field(&item->row, LIST_URL_COLUMN);
     work->waiting--;
     work->fetching++;

@@ -259,8 +259,8 @@ int work_write(struct work *work, struct err *err)
 static int check_network(const struct work *work, struct err *err)
 {
     const struct tally *tally = &work->tally;
-    const int64_t lost = tally->status[FETCH_DNS_FAILED] + tally->status[FETCH_DNS_TIMEOUT];
-    if (work->env->attempt >= DNS_ATTEMPTS || tally->named < DNS_ROWS_MIN || lost < tally->named)
+    if (work->env->attempt >= DNS_ATTEMPTS || tally->named < DNS_ROWS_MIN ||
+        tally->unanswered < tally->named)
         return 0;
     return err_set(err, ERR_UNAVAILABLE,
                    "no name server answered for any of %u rows: is this worker's network up?",
