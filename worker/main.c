@@ -17,8 +17,7 @@
 #define SLOTS_DEFAULT 2
 
 /* Blocks up to this size are used again instead of being given back and asked for anew: a picture
- * of a few megabytes costs hundreds of page faults each time. It bounds what a thread keeps, too.
- */
+ * of a few megabytes costs hundreds of page faults each time. */
 #define BLOCK_KEPT_BYTES (16 * 1024 * 1024)
 
 struct arguments {

@@ -208,7 +208,9 @@ static void slot_failed(struct fetch *fetch, struct fetch_try *slot, enum fetch_
     const int64_t delay_ms = retry_delay(fetch, item, &result, now_ms);
     const bool nameless =
         status == FETCH_DNS_NOT_FOUND || status == FETCH_DNS_FAILED || status == FETCH_DNS_TIMEOUT;
-    if (nameless && delay_ms < 0) fetch_host_nameless(item->host, status, now_ms);
+    const bool for_all =
+        status == FETCH_DNS_NOT_FOUND || item->tries > fetch->common.options.retries;
+    if (nameless && delay_ms < 0 && for_all) fetch_host_nameless(item->host, status, now_ms);
     if (hindered) set_most(fetch, fetch->running ? fetch->running : 1, now_ms);
     fetch_host_ended(fetch->hosts, item->host, item, FETCH_CONTACT_NONE, now_ms);
     item->host = NULL;
@@ -229,6 +231,7 @@ static void send_request(struct fetch *fetch, struct fetch_try *slot, int64_t no
                     fetch_try_init(slot, &fetch->common, slot->item, name, tell, now_ms) &&
                     !curl_multi_add_handle(fetch->multi, slot->easy);
     if (ok && tell) host->told_until_ms = now_ms + FETCH_TRY_KNOWS_MS;
+    if (ok) host->nameless_until_ms = 0;
     if (name) fetch_dns_release(fetch->dns, name);
     if (!ok)
         slot_failed(fetch, slot, status ? status : FETCH_FAILED, status == FETCH_FAILED, now_ms);
@@ -367,11 +370,14 @@ static void slot_ended(struct fetch *fetch, struct fetch_try *slot, CURLcode rc)
     (void)curl_multi_remove_handle(fetch->multi, slot->easy);
     fetch->running--;
     const int64_t delay_ms = result.redirected ? -1 : retry_delay(fetch, item, &result, now_ms);
-    if (result.hindered) set_most(fetch, fetch->running ? fetch->running : 1, now_ms);
+    if (result.hindered && !result.unresolved)
+        set_most(fetch, fetch->running ? fetch->running : 1, now_ms);
+    if (result.unresolved) item->host->told_until_ms = 0;
     fetch_host_ended(fetch->hosts, item->host, item, result.contact, now_ms);
     item->host = NULL;
-    if (result.status == FETCH_PROTOCOL_ERROR && result.reused) {
-        /* Most likely what the answer before had left behind, such as the body of a 204. */
+    if (result.reused && (result.status == FETCH_PROTOCOL_ERROR || result.unresolved)) {
+        /* Most likely what the answer before had left behind, such as the body of a 204; or the
+         * connection ended as it was used again. */
         item->fresh = true;
         enqueue(fetch, item, true);
     } else if (result.redirected) {

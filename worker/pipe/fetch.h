@@ -132,7 +132,8 @@ void fetch_free(struct fetch *fetch);
 uint32_t fetch_room(const struct fetch *fetch);
 /* Transfers that are under way. */
 uint32_t fetch_running(const struct fetch *fetch);
-/* While it holds, no transfer begins, also of items that were started before. */
+/* While it holds, no item's turn comes, also if it was started before. Those go on whose turn it
+ * was and that only wait for an address. */
 void fetch_hold(struct fetch *fetch, bool hold);
 /* Whether fetch_take has one. */
 bool fetch_has_ended(const struct fetch *fetch);

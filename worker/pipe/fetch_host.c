@@ -11,6 +11,7 @@
 #define BUCKETS           4096
 #define DOWN_PAUSE_MS_MAX (5 * 60 * 1000) /* between two probes; doubled up to it */
 #define NAMELESS_MS       (60 * 1000)
+#define FAILURES_KEPT_MS  (60 * 1000) /* beyond the time that a transfer may take */
 
 struct fetch_hosts {
     struct fetch_options options;
@@ -224,6 +225,8 @@ static void contact_failed(const struct fetch_hosts *hosts, struct fetch_host *h
                            int64_t now_ms)
 {
     const struct fetch_options *options = &hosts->options;
+    if (now_ms - host->failed_at_ms > options->total_ms + FAILURES_KEPT_MS) host->failures = 0;
+    host->failed_at_ms = now_ms;
     if (host->failures++ == 0) host->failing_since_ms = now_ms;
     if (!options->down_failures) return;
     const bool down = host->failures >= options->down_failures &&

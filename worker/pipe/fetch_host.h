@@ -32,8 +32,9 @@ struct fetch_robots;
 struct fetch_host {
     struct fetch_item *first, *last; /* the queue */
     uint32_t running;
-    uint32_t failures; /* connections that failed, or busy answers, one after another */
-    bool busy;         /* the last of them was an answer */
+    uint32_t failures;    /* connections that failed, or busy answers, one after another */
+    bool busy;            /* the last of them was an answer */
+    int64_t failed_at_ms; /* the last time */
     int64_t failing_since_ms, down_until_ms, down_pause_ms; /* until 0: not down */
     bool probed;                                            /* by the one that runs */
     int64_t paused_until_ms, nameless_until_ms;

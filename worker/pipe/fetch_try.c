@@ -152,6 +152,7 @@ static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sock
         try->refused = true;
         return CURL_SOCKET_BAD;
     }
+    try->allowed = true;
     const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
         try->hindered = true;
@@ -163,7 +164,9 @@ static int on_resolve(void *resolver, void *reserved, void *ctx)
 {
     struct fetch_try *try = ctx;
     (void)resolver, (void)reserved;
-    try->hindered = try->named; /* this thread did not run for seconds */
+    /* This thread did not run for seconds; or libcurl asks a second time, since a connection that
+     * was kept has ended without an answer. */
+    try->hindered = try->named && !try->sent;
     return try->named;
 }
 
@@ -313,10 +316,10 @@ static enum fetch_status failed(const struct fetch_try *try, CURLcode rc, int64_
     case CURLE_URL_MALFORMAT:
         return FETCH_BAD_URL;
     case CURLE_COULDNT_RESOLVE_HOST:
-        return FETCH_FAILED; /* names are not libcurl's to resolve */
+        return try->sent ? FETCH_CONNECTION_LOST : FETCH_FAILED; /* see on_resolve */
     case CURLE_COULDNT_CONNECT:
         if (try->hindered) return FETCH_FAILED;
-        return try->refused ? FETCH_REFUSED_ADDRESS : FETCH_CONNECT_FAILED;
+        return try->refused && !try->allowed ? FETCH_REFUSED_ADDRESS : FETCH_CONNECT_FAILED;
     case CURLE_OPERATION_TIMEDOUT:
         return timed_out(try, now_ms);
     case CURLE_FILESIZE_EXCEEDED:
@@ -371,15 +374,26 @@ static void note_answer(struct fetch_item *item, CURL *easy, long code)
     item->content_type[len] = 0;
 }
 
-static enum fetch_contact contact(const struct fetch_try *try, enum fetch_status status, long code)
+/* Did the body come no slower than is asked for, so that there was only too much of it? */
+static bool is_flowing(const struct fetch_try *try, int64_t now_ms)
 {
+    const int64_t bytes = (int64_t)(try->item->body.len + try->discarded_bytes);
+    const int64_t least = try->common->options.slow_bytes * (now_ms - try->started_at_ms) / 1000;
+    return bytes > 0 && bytes >= least;
+}
+
+static enum fetch_contact contact(const struct fetch_try *try, enum fetch_status status, long code,
+                                  int64_t now_ms)
+{
+    const struct fetch_options *options = &try->common->options;
     if (code == HTTP_TOO_MANY || code == HTTP_UNAVAILABLE) return FETCH_CONTACT_BUSY;
-    /* A hop that began too late says nothing about its host. */
-    const bool late = try->limit_ms < try->common->options.connect_ms;
     switch ((int)status) {
+    /* A hop or a retry that began too late says nothing about its host. */
     case FETCH_CONNECT_TIMEOUT:
+        return try->limit_ms < options->connect_ms ? FETCH_CONTACT_NONE : FETCH_CONTACT_FAILED;
     case FETCH_TIMEOUT:
-        return late ? FETCH_CONTACT_NONE : FETCH_CONTACT_FAILED;
+        if (is_flowing(try, now_ms)) return FETCH_CONTACT_MADE;
+        return try->limit_ms < options->total_ms / 2 ? FETCH_CONTACT_NONE : FETCH_CONTACT_FAILED;
     case FETCH_CONNECT_FAILED:
     case FETCH_TOO_SLOW: /* also those that answer and then stall */
         return FETCH_CONTACT_FAILED;
@@ -397,10 +411,11 @@ struct fetch_result fetch_try_result(struct fetch_try *try, int curl_code, int64
     if (!is_code) code = 0;
     if (code || !try->item->redirects) note_answer(try->item, try->easy, code);
     result.status = is_code ? judge(try, (CURLcode)curl_code, code, now_ms) : FETCH_PROTOCOL_ERROR;
-    result.contact = contact(try, result.status, code);
+    result.contact = contact(try, result.status, code, now_ms);
     long connects = 1;
     (void)curl_easy_getinfo(try->easy, CURLINFO_NUM_CONNECTS, &connects);
     result.reused = try->sent && connects == 0;
+    result.unresolved = (CURLcode)curl_code == CURLE_COULDNT_RESOLVE_HOST;
     result.hindered = result.status == FETCH_FAILED && try->hindered;
     /* The rest of such an answer, whole or not, does not matter. */
     result.redirected = code >= 300 && code <= 399 && try->location && !try->too_many_headers;

@@ -33,6 +33,7 @@ struct fetch_try {
     bool opted_out;
     bool named;    /* the host is a name */
     bool hindered; /* by this machine: it has no socket left, or was too late with the addresses */
+    bool allowed;  /* an address was */
     bool refused, too_large, too_many_headers, no_memory;
 };
 
@@ -56,6 +57,7 @@ struct fetch_result {
     enum fetch_status status;
     enum fetch_contact contact;
     bool reused;           /* the connection had served another request */
+    bool unresolved;       /* libcurl wanted addresses that it had been told, and forgotten */
     bool redirected;       /* to try->location */
     bool hindered;         /* by this machine, so that nobody else is to blame */
     int64_t retry_after_s; /* what the host asks for, in the answers that may; else 0 */
