@@ -133,7 +133,7 @@ CHECKED int work_put(struct work *work, uint32_t place, const struct reorder_par
 /* With the files open and before any row: writes what the cursor's attempt has written. What cannot
  * be used of it is passed over with a line in the log. */
 CHECKED int work_resume(struct work *work, struct err *err);
-/* Removes what another attempt has left; "": none. */
+/* Removes what another attempt has left, if it said that it has ended; "": none. */
 void work_forget(struct work *work, const char *lease);
 /* Lets a next attempt go on from the rows that are written. */
 CHECKED int work_checkpoint(struct work *work, struct err *err);
