@@ -75,8 +75,8 @@ CHECKED int attempt_file_grow(struct attempt *attempt, struct store_file **file,
                               struct err *err);
 /* Ends a file of the attempt that is open, and removes it; its name may be opened again. */
 void attempt_file_drop(struct attempt *attempt, struct store_file *file);
-/* ERR_STALE with a sentence if the task was committed since it was opened; 0 also where that cannot
- * be found out. For who misses something that a commit removes. */
+/* ERR_STALE with a sentence if the task was committed since it was opened; else 0, with err as it
+ * was, also if that cannot be found out. For who misses something that a commit removes. */
 CHECKED int attempt_check(const struct attempt *attempt, struct err *err);
 /* For a task that will publish a folder, before its work: ERR_INVALID with a sentence where one of
  * that name is in the way, which no commit of this task has put there. */

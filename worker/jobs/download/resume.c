@@ -185,6 +185,9 @@ int work_resume(struct work *work, struct err *err)
         return 0;
     }
     if (job_stopping(work->env)) return err_set(err, ERR_CANCELLED, "%s", trouble.msg);
+    /* Files that vanish as they are copied may be those of a commit. */
+    const int stale = attempt_check(work->attempt, err);
+    if (stale) return stale;
     log_info("shard.afresh", "shard=%s msg=%s", work->name, log_quote(trouble.msg));
     work_files_drop(work);
     return work_files_open(work, err);
