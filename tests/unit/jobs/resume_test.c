@@ -258,6 +258,36 @@ TEST(resume, begins_anew_where_the_files_are_not_what_they_were)
     run_deinit(&calm);
 }
 
+/* A number that a disk has changed does not make the worker fetch all of a file into memory. */
+TEST(resume, does_not_believe_a_size)
+{
+    UNUSED_STATE;
+    struct run calm, run;
+    struct journal_row row;
+    uint8_t record[JOURNAL_BYTES];
+    char folder[256], path[900];
+    calm_init(&calm);
+    run_init(&run);
+    interrupt(&run, 40);
+    EXPECT_EQ(attempts(&run, folder), 1);
+    (void)snprintf(path, sizeof path, "%s/_vlmq/attempt/%s/00000.tar", run.output, folder);
+    EXPECT_EQ(truncate(path, (off_t)1 << 36), 0); /* takes no space */
+    (void)snprintf(path, sizeof path, "%s/_vlmq/attempt/%s/scratch/journal", run.output, folder);
+    FILE *file = fopen(path, "r+e");
+    EXPECT(file != NULL);
+    EXPECT_EQ(fread(record, sizeof record, 1, file), 1);
+    EXPECT(journal_unpack(&row, record));
+    row.samples_bytes = (uint64_t)1 << 35;
+    journal_pack(record, &row);
+    EXPECT_EQ(fseek(file, 0, SEEK_SET), 0);
+    EXPECT_EQ(fwrite(record, sizeof record, 1, file), 1);
+    EXPECT_EQ(fclose(file), 0);
+    EXPECT_OK(work(&run), &run.harness.err);
+    is_as(&run, &calm);
+    run_deinit(&run);
+    run_deinit(&calm);
+}
+
 TEST(resume, does_not_believe_a_cursor)
 {
     UNUSED_STATE;
@@ -341,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(resume, goes_on_behind_the_rows_that_are_written),
         RUN(resume, begins_anew_where_the_files_are_not_what_they_were),
+        RUN(resume, does_not_believe_a_size),
         RUN(resume, does_not_believe_a_cursor),
         RUN(resume, keeps_nothing_of_a_cancelled_job),
         RUN(journal, records_hold_every_field),

@@ -10,6 +10,8 @@
 
 #define FILES       4
 #define PIECE_BYTES ((size_t)1024 * 1024)
+/* JSON, EXIF and captions of one row. */
+#define TEXTS_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
 
 /* The files in the order of the digest. */
 static void files_of(const struct work *work, struct store_file *file[FILES])
@@ -110,13 +112,23 @@ static void note_host(struct work *work, const struct reorder_part *line,
     json_decref(row);
 }
 
+/* Of bytes that a part of one row may have, whatever the record says: no more than a decoder may
+ * have had for it, in pixels of 4 bytes, and the texts. */
+static bool parts_fit(const struct download_options *options, const struct journal_row *row)
+{
+    const uint64_t fitted = (uint64_t)options->image_size * FIT_SIDE_MAX;
+    const uint64_t pixels = options->pixels_max > fitted ? options->pixels_max : fitted;
+    return row->line_bytes <= TEXTS_BYTES_MAX && row->times_bytes <= TEXTS_BYTES_MAX &&
+           row->samples_bytes <= 4 * pixels + (uint64_t)options->fetch.body_bytes + TEXTS_BYTES_MAX;
+}
+
 static int copy_row(struct work *work, struct reader reader[FILES], uint32_t place, struct err *err)
 {
     struct reorder_part part[PARTS_COUNT] = {0}, record = {0};
     struct journal_row row;
     int rc = reader_take(&reader[JOURNAL], &record, JOURNAL_BYTES, err);
     if (rc) return rc;
-    if (!journal_unpack(&row, record.data))
+    if (!journal_unpack(&row, record.data) || !parts_fit(&work->options, &row))
         return err_set(err, ERR_CORRUPT, "%s is damaged", reader[JOURNAL].name);
     rc = reader_take(&reader[TAR], &part[PART_SAMPLES], row.samples_bytes, err);
     if (!rc) rc = reader_take(&reader[ROWS], &part[PART_LINE], row.line_bytes, err);
