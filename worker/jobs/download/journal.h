@@ -47,8 +47,8 @@ const uint8_t *journal_cursor_pack(struct arena *arena, const struct journal_cur
 /* false: it is none. */
 bool journal_cursor_unpack(struct journal_cursor *cursor, const uint8_t *data, size_t bytes);
 
-/* Flushes the files; the digest is over the program's version and their sizes and hashes, in that
- * order: another version begins anew. */
+/* Flushes the files; the digest is over the program's version, the records' format, and the files'
+ * sizes and hashes, in that order: another version begins anew. */
 CHECKED int journal_flush(uint8_t digest[32], struct store_file *const *file, uint32_t count,
                           struct err *err);
 
