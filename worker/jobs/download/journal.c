@@ -107,6 +107,7 @@ const uint8_t *journal_cursor_pack(struct arena *arena, const struct journal_cur
     message.lease = copy.lease;
     message.before = copy.before;
     message.rows = copy.rows;
+    message.start_ms = (uint64_t)copy.start_at_ms;
     message.digest = (ProtobufCBinaryData){sizeof copy.digest, copy.digest};
     *bytes = vlmq__jobs__download_cursor__get_packed_size(&message);
     uint8_t *packed = arena_try(arena, *bytes);
@@ -121,7 +122,9 @@ static bool fill(struct journal_cursor *cursor, const Vlmq__Jobs__DownloadCursor
     if (str_eq(message->lease, message->before)) return false;
     if (message->rows == 0 || message->rows > DOWNLOAD_SHARD_ROWS_MAX) return false;
     if (message->digest.len != sizeof cursor->digest) return false;
+    if (message->start_ms > INT64_MAX) return false;
     cursor->rows = message->rows;
+    cursor->start_at_ms = (int64_t)message->start_ms;
     memcpy(cursor->digest, message->digest.data, sizeof cursor->digest);
     return str_copy(cursor->lease, sizeof cursor->lease, message->lease) &&
            str_copy(cursor->before, sizeof cursor->before, message->before);

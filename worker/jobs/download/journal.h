@@ -35,6 +35,7 @@ void journal_pack(uint8_t dst[JOURNAL_BYTES], const struct journal_row *row);
 bool journal_unpack(struct journal_row *row, const uint8_t src[JOURNAL_BYTES]);
 
 struct journal_cursor {
+    int64_t start_at_ms; /* since 1970, of the first attempt; 0: not known */
     char lease[LEASE_ID_BYTES];
     char before[LEASE_ID_BYTES]; /* "": none */
     uint32_t rows;

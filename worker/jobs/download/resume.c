@@ -25,7 +25,8 @@ static void files_of(const struct work *work, struct store_file *file[FILES])
 int work_checkpoint(struct work *work, struct err *err)
 {
     struct store_file *file[FILES];
-    struct journal_cursor cursor = {.rows = reorder_next(work->reorder)};
+    struct journal_cursor cursor = {.rows = reorder_next(work->reorder),
+                                    .start_at_ms = work->start_at_ms};
     struct arena arena;
     size_t bytes;
     if (cursor.rows == work->checkpoint_rows || cursor.rows == work->rows_before) return 0;
@@ -190,6 +191,8 @@ int work_resume(struct work *work, struct err *err)
         (void)str_copy(work->lease_before, sizeof work->lease_before, cursor.lease);
     if (!rc) {
         work->rows_before = cursor.rows;
+        if (cursor.start_at_ms && cursor.start_at_ms < work->start_at_ms)
+            work->start_at_ms = cursor.start_at_ms;
         work->arrived = work->tally;
         log_info("shard.resumed", "shard=%s rows=%u", work->name, cursor.rows);
         /* What that one went on from is needed no more: the broker has a cursor behind it. */

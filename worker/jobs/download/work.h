@@ -102,7 +102,8 @@ struct work {
     struct tally tally;   /* of the rows that are written */
     struct tally arrived; /* of all that came back: for the progress */
     struct hosts *hosts;  /* of the same rows as arrived */
-    int64_t start_at_ms, told_at_ms, checkpoint_at_ms;
+    int64_t start_at_ms;  /* of the first of the attempts that have made the rows */
+    int64_t told_at_ms, checkpoint_at_ms;
     uint32_t checkpoint_rows; /* 0: there is no checkpoint */
     int64_t start_cpu_ns;     /* of the task thread, which had other tasks before */
 };
