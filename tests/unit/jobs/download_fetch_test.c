@@ -367,6 +367,12 @@ TEST(download, carries_the_last_rows_over_to_a_late_shard)
     EXPECT_EQ(run.harness.host.tasks_count, 2); /* the second came with the end of the first */
     EXPECT_TEXT(run.harness.host.tasks[1].name, "00000_late");
     EXPECT_EQ(run.harness.host.tasks[1].items, 0);
+    Vlmq__Jobs__DownloadShard *late = vlmq__jobs__download_shard__unpack(
+        NULL, run.harness.host.tasks[1].bytes, run.harness.host.tasks[1].payload);
+    EXPECT(late != NULL);
+    EXPECT_EQ(late->late, 4);
+    EXPECT_EQ(late->rows, 0); /* which a worker that knows no late shards does not take */
+    vlmq__jobs__download_shard__free_unpacked(late, NULL);
     for (uint32_t i = 0; i < 3; i++) {
         EXPECT_TEXT(field(&run, i, "status"), "carried_over");
         EXPECT_TEXT(field(&run, i, "class"), "carried_over");

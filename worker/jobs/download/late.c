@@ -31,7 +31,8 @@ int late_add(struct job_env *env, struct job_result *result,
 {
     if (shard->late || carried_rows(manifest) == 0) return 0;
     Vlmq__Jobs__DownloadShard late = *shard;
-    late.late = true;
+    late.late = shard->rows;
+    late.rows = 0;
     const size_t bytes = vlmq__jobs__download_shard__get_packed_size(&late);
     uint8_t *payload = arena_try(env->arena, bytes);
     struct job_new_task *task = arena_try(env->arena, sizeof *task);

@@ -41,7 +41,9 @@ static int read_task(struct work *work, struct err *err)
     work->shard =
         vlmq__jobs__download_shard__unpack(&allocator, env->payload.bytes, env->payload.data);
     if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
-    if (!work->shard || work->shard->rows == 0 || work->shard->rows > DOWNLOAD_SHARD_ROWS_MAX)
+    if (work->shard && work->shard->rows == 0) work->shard->rows = work->shard->late;
+    if (!work->shard || work->shard->rows == 0 || work->shard->rows > DOWNLOAD_SHARD_ROWS_MAX ||
+        (work->shard->late && work->shard->late != work->shard->rows))
         return err_set(err, ERR_INVALID, "the task's payload cannot be read");
     work->rows_count = work->shard->rows;
     (void)snprintf(work->name, sizeof work->name, "%05u%s", work->shard->shard,

@@ -63,7 +63,7 @@ struct work_item {
 struct work {
     struct job_env *env;
     struct download_options options;
-    Vlmq__Jobs__DownloadShard *shard; /* in the arena */
+    Vlmq__Jobs__DownloadShard *shard; /* in the arena; rows is also set in a late shard's */
     char name[SHARD_BYTES];           /* "00042" */
     uint32_t key_digits;
     bool *carried;           /* a late shard: which rows of the shard it has; else NULL */
