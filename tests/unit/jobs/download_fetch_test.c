@@ -346,6 +346,13 @@ TEST(download, tells_what_each_row_cost)
     run_deinit(&run);
 }
 
+static void take_away(const struct run *run, const char *name)
+{
+    char path[600];
+    EXPECT(fs_join(path, sizeof path, run->output, name));
+    EXPECT_EQ(remove(path), 0);
+}
+
 static void make_slow(struct run *run)
 {
     run_init(run);
@@ -397,6 +404,32 @@ TEST(download, carries_the_last_rows_over_to_a_late_shard)
         EXPECT_TEXT(field(&run, i, "key"), key);
     }
     EXPECT(run.row[3] == NULL);
+    run_deinit(&run);
+}
+
+TEST(download, makes_no_shard_beside_the_late_shard_of_another)
+{
+    UNUSED_STATE;
+    static const char *const late[] = {".tar", ".idx", ".rows.jsonl", ".times.jsonl",
+                                       "_stats.json"};
+    struct run run;
+    make_slow(&run);
+    run_job(&run);
+    EXPECT_OK(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[1]), &run.harness.err);
+    take_away(&run, "_vlmq/manifest/00000.json");
+    EXPECT_EQ(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[0]), ERR_CORRUPT);
+    EXPECT(strstr(run.harness.err.msg, "remove _vlmq/manifest/00000_late.json and 00000_late*"));
+    take_away(&run, "_vlmq/manifest/00000_late.json");
+    for (uint32_t i = 0; i < sizeof late / sizeof *late; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "00000_late%s", late[i]);
+        take_away(&run, name);
+    }
+    run.harness.host.tasks_count = 1;
+    EXPECT_OK(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[0]), &run.harness.err);
+    EXPECT_EQ(run.harness.host.tasks_count, 2);
+    EXPECT_OK(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[1]), &run.harness.err);
+    EXPECT_EQ(harness_counter(&run.harness, "rows"), 3);
     run_deinit(&run);
 }
 
@@ -485,6 +518,7 @@ int main(void)
         RUN(download, tells_where_redirects_ended),
         RUN(download, tells_what_each_row_cost),
         RUN(download, carries_the_last_rows_over_to_a_late_shard),
+        RUN(download, makes_no_shard_beside_the_late_shard_of_another),
         RUN(download, adds_the_late_shard_again_when_it_adopts),
         RUN(download, carries_cookies_if_asked_to),
         RUN(download, keeps_to_robots_txt_if_asked_to),

@@ -190,7 +190,8 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc && *adopted) rc = work_adopt(work, result, manifest, err);
     mem_free(manifest);
     if (rc || *adopted) return rc;
-    rc = blocked_open(&work->blocked, work->store, &work->options, err);
+    if (!work->shard->late) rc = late_check(work->attempt, work->store, work->name, err);
+    if (!rc) rc = blocked_open(&work->blocked, work->store, &work->options, err);
     if (!rc) rc = find_rows(work, err);
     if (!rc) rc = work_note_urls(work, err);
     if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
