@@ -273,8 +273,8 @@ def python(o):
     notes = [
         f"one core; img2dataset {machine.first_match(r'^Version: (.*)$', version)}, {o.threads} "
         f"threads; {o.rows} rows for vlmq, {o.python_rows} for the others",
-        "vlmq resizes as Pillow's bicubic does, the others with OpenCV's area filter; --fast decodes "
-        "at a half, a quarter or an eighth where that is enough",
+        "vlmq resizes as Pillow's bicubic does, the others with OpenCV's area filter; --fast "
+        "decodes at a half, a quarter or an eighth where that is enough",
     ]
     print(table.render("Peers", columns, rows, notes), flush=True)
     return results

@@ -10,7 +10,8 @@
  * or attempt_sweep, removes them. A crash after 3 is rolled forward from the manifest. When it is
  * not known whether 3 happened, the private files stay. Step 5 may take the files of an attempt
  * that still writes: it has lost already, and finds out at its next call (ERR_STALE) or in step 3.
- */
+ * Before a commit nobody takes the files of an attempt that may still come to step 3: only those of
+ * one that has left a mark as its last act. */
 #include "common/store/attempt.h"
 
 #include "common/base/check.h"
@@ -31,6 +32,7 @@
 #define MANIFEST_FOLDER META_FOLDER "/manifest"
 #define MANIFEST_SUFFIX ".json"
 #define SCRATCH_NAME    "scratch"
+#define LEFT_NAME       SCRATCH_NAME "/left" /* its attempt has ended, and will not commit */
 _Static_assert(ATTEMPT_PATH_BYTES == STORE_NAME_BYTES, "callers have room for names in a store");
 
 struct attempt {
@@ -219,17 +221,22 @@ int attempt_open(struct attempt **attempt, struct store *store, const char *task
     return 0;
 }
 
+int attempt_check(const struct attempt *attempt, struct err *err)
+{
+    struct attempt_manifest manifest;
+    struct err ignored;
+    if (attempt_manifest_read(attempt->store, attempt->task, &manifest, &ignored)) return 0;
+    return err_set(err, ERR_STALE, "another attempt has committed %s", attempt->task);
+}
+
 /* A private file that is missing although nobody here removed it: if another attempt committed,
  * this one has lost. */
 static int explain_missing(const struct attempt *attempt, int rc, struct err *err)
 {
-    struct attempt_manifest manifest;
-    struct err ignored;
     if (rc != ERR_NOT_FOUND) return rc;
-    if (attempt_manifest_read(attempt->store, attempt->task, &manifest, &ignored))
-        return err_set(err, ERR_UNAVAILABLE, "the private files of %s have vanished",
-                       attempt->task);
-    return err_set(err, ERR_STALE, "another attempt has committed %s", attempt->task);
+    rc = attempt_check(attempt, err);
+    if (rc) return rc;
+    return err_set(err, ERR_UNAVAILABLE, "the private files of %s have vanished", attempt->task);
 }
 
 static bool name_valid(const char *name)
@@ -320,9 +327,13 @@ void attempt_private(char dst[ATTEMPT_PATH_BYTES], const struct attempt *attempt
 
 int attempt_forget(struct attempt *attempt, const char *lease, struct err *err)
 {
-    char folder[STORE_NAME_BYTES];
+    char folder[STORE_NAME_BYTES], mark[STORE_NAME_BYTES];
+    int64_t bytes;
     CHECK(id_lease_valid(lease) && !str_eq(lease, attempt->lease));
     folder_name(folder, attempt->task, lease);
+    private_name(mark, folder, LEFT_NAME);
+    const int rc = store_size(attempt->store, &bytes, mark, err);
+    if (rc) return rc == ERR_NOT_FOUND ? 0 : rc;
     return store_remove_tree(attempt->store, folder, err);
 }
 
@@ -445,11 +456,16 @@ void attempt_close(struct attempt *attempt)
 
 void attempt_leave(struct attempt *attempt)
 {
+    char mark[STORE_NAME_BYTES];
+    struct err err;
     if (!attempt) return;
     for (uint32_t i = 0; i < attempt->files_count; i++) {
         store_file_leave(attempt->open[i]);
         attempt->open[i] = NULL;
     }
+    private_name(mark, attempt->folder, LEFT_NAME);
+    if (!attempt->keep && store_put(attempt->store, mark, "", 0, &err))
+        log_info("attempt.unmarked", "msg=%s", log_quote(err.msg));
     mem_free(attempt);
 }
 

@@ -75,6 +75,9 @@ CHECKED int attempt_file_grow(struct attempt *attempt, struct store_file **file,
                               struct err *err);
 /* Ends a file of the attempt that is open, and removes it; its name may be opened again. */
 void attempt_file_drop(struct attempt *attempt, struct store_file *file);
+/* ERR_STALE with a sentence if the task was committed since it was opened; else 0, with err as it
+ * was, also if that cannot be found out. For who misses something that a commit removes. */
+CHECKED int attempt_check(const struct attempt *attempt, struct err *err);
 /* For a task that will publish a folder, before its work: ERR_INVALID with a sentence where one of
  * that name is in the way, which no commit of this task has put there. */
 CHECKED int attempt_folder_check(struct attempt *attempt, const char *name, struct err *err);
@@ -92,7 +95,8 @@ CHECKED int attempt_scratch(struct attempt *attempt, char *path, size_t path_byt
  * of the task; scratch: of one that is not published. */
 void attempt_private(char dst[ATTEMPT_PATH_BYTES], const struct attempt *attempt, const char *lease,
                      const char *name, bool scratch);
-/* Removes the private folder of another attempt that has ended; missing: fine. */
+/* Removes the private folder that another attempt has left with attempt_leave. Any other one stays
+ * until the task is committed: whose worker was killed, or only stands still and may yet commit. */
 CHECKED int attempt_forget(struct attempt *attempt, const char *lease, struct err *err);
 /* manifest: items, items_ok, bytes and counters are read; the rest is filled. *adopted: another
  * attempt was first and its manifest is in *manifest. */
@@ -102,7 +106,7 @@ CHECKED int attempt_commit(struct attempt *attempt, struct attempt_manifest *man
  * removed. Accepts NULL. */
 void attempt_close(struct attempt *attempt);
 /* Ends it without a commit; its private files stay for a later attempt of the task, until one
- * commits. Accepts NULL. */
+ * forgets them or commits. Accepts NULL. */
 void attempt_leave(struct attempt *attempt);
 
 /* Reads one committed manifest; ERR_NOT_FOUND if there is none. */

@@ -379,7 +379,7 @@ def downloads():
     put("download", "payload_sliced", b"\1" + shard + message((7, 1)))
     put("download", "payload_far", b"\1" + message((3, 8), (4, 1 << 63), (5, 1 << 63)))
     ends = [b'{"status":"success"}', b'{"a":{"status":"carried_over"},"status":"carried_over"}']
-    cursor = message((1, LEASE), (2, LEASE[::-1]), (3, 7), (4, b"\0" * 32))
+    cursor = message((1, LEASE), (2, LEASE[::-1]), (3, 7), (4, b"\0" * 32), (5, 1 << 40))
     put("download", "cursor", b"\5" + cursor)
     put("download", "record", b"\5" + b"".join(struct.pack("<Q", i % 2) for i in range(24)))
     put("download", "late", b"\4" + b"\n".join(ends * 4) + b"\n")

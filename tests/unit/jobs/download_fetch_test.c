@@ -348,6 +348,13 @@ TEST(download, tells_what_each_row_cost)
     run_deinit(&run);
 }
 
+static void take_away(const struct run *run, const char *name)
+{
+    char path[600];
+    EXPECT(fs_join(path, sizeof path, run->output, name));
+    EXPECT_EQ(remove(path), 0);
+}
+
 static void make_slow(struct run *run)
 {
     run_init(run);
@@ -369,6 +376,12 @@ TEST(download, carries_the_last_rows_over_to_a_late_shard)
     EXPECT_EQ(run.harness.host.tasks_count, 2); /* the second came with the end of the first */
     EXPECT_TEXT(run.harness.host.tasks[1].name, "00000_late");
     EXPECT_EQ(run.harness.host.tasks[1].items, 0);
+    Vlmq__Jobs__DownloadShard *late = vlmq__jobs__download_shard__unpack(
+        NULL, run.harness.host.tasks[1].bytes, run.harness.host.tasks[1].payload);
+    EXPECT(late != NULL);
+    EXPECT_EQ(late->late, 4);
+    EXPECT_EQ(late->rows, 0); /* which a worker that knows no late shards does not take */
+    vlmq__jobs__download_shard__free_unpacked(late, NULL);
     for (uint32_t i = 0; i < 3; i++) {
         EXPECT_TEXT(field(&run, i, "status"), "carried_over");
         EXPECT_TEXT(field(&run, i, "class"), "carried_over");
@@ -413,6 +426,32 @@ TEST(download, finds_carried_rows_whatever_else_is_in_them)
     EXPECT_EQ(late_scan(carried, &count, store, "rows", 1, &err), ERR_CORRUPT);
     store_close(store);
     test_dir_remove(folder);
+}
+
+TEST(download, makes_no_shard_beside_the_late_shard_of_another)
+{
+    UNUSED_STATE;
+    static const char *const late[] = {".tar", ".idx", ".rows.jsonl", ".times.jsonl",
+                                       "_stats.json"};
+    struct run run;
+    make_slow(&run);
+    run_job(&run);
+    EXPECT_OK(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[1]), &run.harness.err);
+    take_away(&run, "_vlmq/manifest/00000.json");
+    EXPECT_EQ(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[0]), ERR_CORRUPT);
+    EXPECT(strstr(run.harness.err.msg, "remove _vlmq/manifest/00000_late.json and 00000_late*"));
+    take_away(&run, "_vlmq/manifest/00000_late.json");
+    for (uint32_t i = 0; i < sizeof late / sizeof *late; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "00000_late%s", late[i]);
+        take_away(&run, name);
+    }
+    run.harness.host.tasks_count = 1;
+    EXPECT_OK(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[0]), &run.harness.err);
+    EXPECT_EQ(run.harness.host.tasks_count, 2);
+    EXPECT_OK(harness_run(&run.harness, JOB_WORK, &run.harness.host.tasks[1]), &run.harness.err);
+    EXPECT_EQ(harness_counter(&run.harness, "rows"), 3);
+    run_deinit(&run);
 }
 
 TEST(download, adds_the_late_shard_again_when_it_adopts)
@@ -501,6 +540,7 @@ int main(void)
         RUN(download, tells_what_each_row_cost),
         RUN(download, carries_the_last_rows_over_to_a_late_shard),
         RUN(download, finds_carried_rows_whatever_else_is_in_them),
+        RUN(download, makes_no_shard_beside_the_late_shard_of_another),
         RUN(download, adds_the_late_shard_again_when_it_adopts),
         RUN(download, carries_cookies_if_asked_to),
         RUN(download, keeps_to_robots_txt_if_asked_to),

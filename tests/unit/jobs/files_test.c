@@ -303,6 +303,44 @@ TEST(files, stop_when_their_task_does)
     trial_deinit(&trial);
 }
 
+static void stop_behind_the_rows(struct trial *trial, enum job_stop how)
+{
+    trial_init(trial, true);
+    ready(trial);
+    EXPECT_OK(harness_run(&trial->harness, JOB_PLAN, NULL), &trial->harness.err);
+    trial->harness.host.stop_at_items = GOOD_ROWS + 1;
+    trial->harness.host.stop_as = how;
+}
+
+TEST(files, come_to_their_end_when_the_worker_leaves)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    stop_behind_the_rows(&trial, JOB_STOP_DRAIN);
+    EXPECT_OK(harness_run(&trial.harness, JOB_WORK, trial.harness.host.tasks), &trial.harness.err);
+    EXPECT_EQ(names_in(&trial, "00000"), 3 * GOOD_ROWS);
+    EXPECT_EQ(names_in(&trial, "_vlmq/attempt"), 0);
+    trial_deinit(&trial);
+}
+
+TEST(files, are_made_of_the_rows_of_an_attempt_that_was_stopped)
+{
+    UNUSED_STATE;
+    struct trial trial;
+    struct job_host *host = &trial.harness.host;
+    stop_behind_the_rows(&trial, JOB_STOP_LOST);
+    EXPECT_EQ(harness_run(&trial.harness, JOB_WORK, host->tasks), ERR_CANCELLED);
+    EXPECT_EQ(names_in(&trial, "00000"), 0);
+    EXPECT_EQ(names_in(&trial, "_vlmq/attempt"), host->cursor_bytes > 0);
+    host->stop_at_items = -1;
+    atomic_store(&host->stop, JOB_STOP_NONE);
+    EXPECT_OK(harness_run(&trial.harness, JOB_WORK, host->tasks), &trial.harness.err);
+    EXPECT_EQ(harness_counter(&trial.harness, "success"), GOOD_ROWS);
+    EXPECT_EQ(names_in(&trial, "00000"), 3 * GOOD_ROWS);
+    EXPECT_EQ(names_in(&trial, "_vlmq/attempt"), 0);
+    trial_deinit(&trial);
+}
+
 /* Unpacks one archive into a folder of its own. */
 static int unpack(const char *dir, const struct buf *archive, size_t bytes, struct err *err)
 {
@@ -362,6 +400,8 @@ int main(void)
         RUN(files, are_refused_where_a_folder_is_in_the_way),
         RUN(files, come_whole_or_not_at_all),
         RUN(files, stop_when_their_task_does),
+        RUN(files, come_to_their_end_when_the_worker_leaves),
+        RUN(files, are_made_of_the_rows_of_an_attempt_that_was_stopped),
         RUN(files, are_not_made_of_a_damaged_tar),
     };
     return cmocka_run_group_tests_name("files", tests, NULL, NULL);

@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 
 #define SCRIPT TESTS_DIR "/support/web_server.py"
@@ -144,6 +145,16 @@ static void host_of(int64_t counts[2], const struct run *run)
     json_decref(stats);
 }
 
+static int64_t start_ms_of(const struct run *run)
+{
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s/00000_stats.json", run->output);
+    json_t *stats = json_load_file(path, 0, NULL);
+    const double start = json_number_value(json_object_get(stats, "start_time"));
+    json_decref(stats);
+    return llround(start * 1000);
+}
+
 /* The files and the counters are those of the calm run. */
 static void is_as(const struct run *run, const struct run *calm)
 {
@@ -199,17 +210,24 @@ TEST(resume, goes_on_behind_the_rows_that_are_written)
 {
     UNUSED_STATE;
     struct run calm, run;
+    struct journal_cursor cursor;
+    int64_t start_ms = 0;
     const int64_t before = requests();
     calm_init(&calm);
     const int64_t asked = requests() - before;
     run_init(&run);
     for (int64_t items = 20; items <= 80; items += 30) {
         interrupt(&run, items);
+        const struct job_host *host = &run.harness.host;
+        EXPECT(journal_cursor_unpack(&cursor, host->cursor, host->cursor_bytes));
+        if (items == 20) start_ms = cursor.start_at_ms;
         /* It went on from the one before, and what that one went on from is gone. */
         EXPECT(attempts(&run, NULL) == (items == 20 ? 1 : 2));
     }
     EXPECT_OK(work(&run), &run.harness.err);
     is_as(&run, &calm);
+    EXPECT(start_ms > 0);
+    EXPECT_EQ(start_ms_of(&run), start_ms);
     EXPECT_EQ(attempts(&run, NULL), 0);
     /* What ran came to its end each time; three URLs have rows on both sides of three cuts. */
     EXPECT(requests() - before - 2 * asked <= 9);
@@ -255,6 +273,36 @@ TEST(resume, begins_anew_where_the_files_are_not_what_they_were)
         EXPECT_EQ(attempts(&run, NULL), 0);
         run_deinit(&run);
     }
+    run_deinit(&calm);
+}
+
+/* A number that a disk has changed does not make the worker fetch all of a file into memory. */
+TEST(resume, does_not_believe_a_size)
+{
+    UNUSED_STATE;
+    struct run calm, run;
+    struct journal_row row;
+    uint8_t record[JOURNAL_BYTES];
+    char folder[256], path[900];
+    calm_init(&calm);
+    run_init(&run);
+    interrupt(&run, 40);
+    EXPECT_EQ(attempts(&run, folder), 1);
+    (void)snprintf(path, sizeof path, "%s/_vlmq/attempt/%s/00000.tar", run.output, folder);
+    EXPECT_EQ(truncate(path, (off_t)1 << 36), 0); /* takes no space */
+    (void)snprintf(path, sizeof path, "%s/_vlmq/attempt/%s/scratch/journal", run.output, folder);
+    FILE *file = fopen(path, "r+e");
+    EXPECT(file != NULL);
+    EXPECT_EQ(fread(record, sizeof record, 1, file), 1);
+    EXPECT(journal_unpack(&row, record));
+    row.samples_bytes = (uint64_t)1 << 35;
+    journal_pack(record, &row);
+    EXPECT_EQ(fseek(file, 0, SEEK_SET), 0);
+    EXPECT_EQ(fwrite(record, sizeof record, 1, file), 1);
+    EXPECT_EQ(fclose(file), 0);
+    EXPECT_OK(work(&run), &run.harness.err);
+    is_as(&run, &calm);
+    run_deinit(&run);
     run_deinit(&calm);
 }
 
@@ -341,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(resume, goes_on_behind_the_rows_that_are_written),
         RUN(resume, begins_anew_where_the_files_are_not_what_they_were),
+        RUN(resume, does_not_believe_a_size),
         RUN(resume, does_not_believe_a_cursor),
         RUN(resume, keeps_nothing_of_a_cancelled_job),
         RUN(journal, records_hold_every_field),

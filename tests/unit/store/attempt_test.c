@@ -112,11 +112,13 @@ TEST(attempt, left_files_are_there_for_the_next_one)
     EXPECT_OK(attempt_open(&first, store, "t", lease[0], &adopted, &manifest, &err), &err);
     EXPECT_OK(attempt_file_grow(first, &file, "a", &err), &err);
     EXPECT_OK(store_file_write(file, "abc", 3, &err), &err);
+    EXPECT_OK(attempt_open(&second, store, "t", lease[1], &adopted, &manifest, &err), &err);
+    EXPECT(!adopted);
+    EXPECT_OK(attempt_forget(second, lease[0], &err), &err); /* it may still commit */
+    names_are(dir, "_vlmq/attempt", 1);
     attempt_leave(first);
     attempt_leave(NULL);
 
-    EXPECT_OK(attempt_open(&second, store, "t", lease[1], &adopted, &manifest, &err), &err);
-    EXPECT(!adopted);
     attempt_private(path, second, lease[0], "a", false);
     EXPECT_OK(store_get(store, &text, path, 100, &err), &err);
     EXPECT_TEXT(buf_str(&text), "abc");
@@ -219,7 +221,9 @@ TEST(attempt, overtaken_attempt_that_misses_its_folder_is_stale)
     EXPECT_OK(attempt_open(&attempt, store, OUTPUT_TASK, lease, &adopted, &mine, &err), &err);
     EXPECT_OK(attempt_file_open(attempt, &file, OUTPUT_TASK ".tar", &err), &err);
     EXPECT_OK(store_file_write(file, "slow", 4, &err), &err);
+    EXPECT_OK(attempt_check(attempt, &err), &err);
     EXPECT_OK(output_make(dir, 1, &winner, &adopted, &err), &err);
+    EXPECT_EQ(attempt_check(attempt, &err), ERR_STALE);
     EXPECT_EQ(attempt_file_close(attempt, file, &err), ERR_STALE);
     attempt_close(attempt);
     output_check(dir, &winner);

@@ -12,6 +12,9 @@
 
 #include <string.h>
 
+/* Counted on where records or the files come to mean something else. */
+#define FORMAT 1
+
 /* Of bytes and ms of one row: more than any has, and the sums over a shard stay in range. */
 #define ROW_MAX ((int64_t)1 << 40)
 _Static_assert(DOWNLOAD_SHARD_ROWS_MAX <= INT64_MAX / ROW_MAX, "a tally does not overflow");
@@ -104,6 +107,7 @@ const uint8_t *journal_cursor_pack(struct arena *arena, const struct journal_cur
     message.lease = copy.lease;
     message.before = copy.before;
     message.rows = copy.rows;
+    message.start_ms = (uint64_t)copy.start_at_ms;
     message.digest = (ProtobufCBinaryData){sizeof copy.digest, copy.digest};
     *bytes = vlmq__jobs__download_cursor__get_packed_size(&message);
     uint8_t *packed = arena_try(arena, *bytes);
@@ -118,7 +122,9 @@ static bool fill(struct journal_cursor *cursor, const Vlmq__Jobs__DownloadCursor
     if (str_eq(message->lease, message->before)) return false;
     if (message->rows == 0 || message->rows > DOWNLOAD_SHARD_ROWS_MAX) return false;
     if (message->digest.len != sizeof cursor->digest) return false;
+    if (message->start_ms > INT64_MAX) return false;
     cursor->rows = message->rows;
+    cursor->start_at_ms = (int64_t)message->start_ms;
     memcpy(cursor->digest, message->digest.data, sizeof cursor->digest);
     return str_copy(cursor->lease, sizeof cursor->lease, message->lease) &&
            str_copy(cursor->before, sizeof cursor->before, message->before);
@@ -141,12 +147,17 @@ bool journal_cursor_unpack(struct journal_cursor *cursor, const uint8_t *data, s
 int journal_flush(uint8_t digest[32], struct store_file *const *file, uint32_t count,
                   struct err *err)
 {
-    /* What numbers and lines mean is the business of one version. */
+    /* What numbers and lines mean is the business of one version, and of the tables in it. */
     static const char version[] = "vlmq " VLMQ_VERSION;
+    static const uint64_t format[] = {FORMAT, STATUSES_COUNT, NUMBERS_COUNT};
     uint8_t part[8 + HASH_SHA256_BYTES];
     struct hash *hash = hash_new();
     int rc = 0;
     hash_add(hash, version, sizeof version);
+    for (uint32_t i = 0; i < sizeof format / sizeof *format; i++) {
+        (void)put(part, format[i]);
+        hash_add(hash, part, 8);
+    }
     for (uint32_t i = 0; i < count && !rc; i++) {
         int64_t bytes = 0;
         rc = store_file_flush(file[i], &bytes, part + 8, err);

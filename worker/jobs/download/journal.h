@@ -35,6 +35,7 @@ void journal_pack(uint8_t dst[JOURNAL_BYTES], const struct journal_row *row);
 bool journal_unpack(struct journal_row *row, const uint8_t src[JOURNAL_BYTES]);
 
 struct journal_cursor {
+    int64_t start_at_ms; /* since 1970, of the first attempt; 0: not known */
     char lease[LEASE_ID_BYTES];
     char before[LEASE_ID_BYTES]; /* "": none */
     uint32_t rows;
@@ -47,8 +48,8 @@ const uint8_t *journal_cursor_pack(struct arena *arena, const struct journal_cur
 /* false: it is none. */
 bool journal_cursor_unpack(struct journal_cursor *cursor, const uint8_t *data, size_t bytes);
 
-/* Flushes the files; the digest is over the program's version and their sizes and hashes, in that
- * order: another version begins anew. */
+/* Flushes the files; the digest is over the program's version, the records' format, and the files'
+ * sizes and hashes, in that order: another version begins anew. */
 CHECKED int journal_flush(uint8_t digest[32], struct store_file *const *file, uint32_t count,
                           struct err *err);
 

@@ -25,13 +25,31 @@ static int64_t carried_rows(const struct attempt_manifest *manifest)
     return 0;
 }
 
+int late_check(const struct attempt *attempt, struct store *store, const char *shard,
+               struct err *err)
+{
+    char late[TASK_NAME_BYTES];
+    struct attempt_manifest *manifest = mem_new(sizeof *manifest);
+    (void)snprintf(late, sizeof late, "%s" LATE_SUFFIX, shard);
+    const int rc = attempt_manifest_read(store, late, manifest, err);
+    mem_free(manifest);
+    if (rc) return rc == ERR_NOT_FOUND ? 0 : rc;
+    const int stale = attempt_check(attempt, err);
+    if (stale) return stale;
+    return err_set(err, ERR_CORRUPT,
+                   "%s was made for another %s, which was removed: remove "
+                   "_vlmq/manifest/%s.json and %s* to have both made again",
+                   late, shard, late, late);
+}
+
 int late_add(struct job_env *env, struct job_result *result,
              const struct attempt_manifest *manifest, const Vlmq__Jobs__DownloadShard *shard,
              struct err *err)
 {
     if (shard->late || carried_rows(manifest) == 0) return 0;
     Vlmq__Jobs__DownloadShard late = *shard;
-    late.late = true;
+    late.late = shard->rows;
+    late.rows = 0;
     const size_t bytes = vlmq__jobs__download_shard__get_packed_size(&late);
     uint8_t *payload = arena_try(env->arena, bytes);
     struct job_new_task *task = arena_try(env->arena, sizeof *task);

@@ -22,6 +22,11 @@
 
 /* Whether a committed task is a late shard. */
 bool late_is(const char *task);
+/* Before a shard is made: ERR_CORRUPT with a sentence where its late shard is there, made for the
+ * carried rows of a shard that is not there any more; the new one would carry others. ERR_STALE if
+ * the shard was committed since the attempt was opened. */
+CHECKED int late_check(const struct attempt *attempt, struct store *store, const char *shard,
+                       struct err *err);
 /* Adds the late shard's task to the result of the shard's, if its manifest has carried rows. */
 CHECKED int late_add(struct job_env *env, struct job_result *result,
                      const struct attempt_manifest *manifest,

@@ -10,6 +10,8 @@
 
 #define FILES       4
 #define PIECE_BYTES ((size_t)1024 * 1024)
+/* JSON, EXIF and captions of one row. */
+#define TEXTS_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
 
 /* The files in the order of the digest. */
 static void files_of(const struct work *work, struct store_file *file[FILES])
@@ -23,7 +25,8 @@ static void files_of(const struct work *work, struct store_file *file[FILES])
 int work_checkpoint(struct work *work, struct err *err)
 {
     struct store_file *file[FILES];
-    struct journal_cursor cursor = {.rows = reorder_next(work->reorder)};
+    struct journal_cursor cursor = {.rows = reorder_next(work->reorder),
+                                    .start_at_ms = work->start_at_ms};
     struct arena arena;
     size_t bytes;
     if (cursor.rows == work->checkpoint_rows || cursor.rows == work->rows_before) return 0;
@@ -110,13 +113,23 @@ static void note_host(struct work *work, const struct reorder_part *line,
     json_decref(row);
 }
 
+/* Of bytes that a part of one row may have, whatever the record says: no more than a decoder may
+ * have had for it, in pixels of 4 bytes, and the texts. */
+static bool parts_fit(const struct download_options *options, const struct journal_row *row)
+{
+    const uint64_t fitted = (uint64_t)options->image_size * FIT_SIDE_MAX;
+    const uint64_t pixels = options->pixels_max > fitted ? options->pixels_max : fitted;
+    return row->line_bytes <= TEXTS_BYTES_MAX && row->times_bytes <= TEXTS_BYTES_MAX &&
+           row->samples_bytes <= 4 * pixels + (uint64_t)options->fetch.body_bytes + TEXTS_BYTES_MAX;
+}
+
 static int copy_row(struct work *work, struct reader reader[FILES], uint32_t place, struct err *err)
 {
     struct reorder_part part[PARTS_COUNT] = {0}, record = {0};
     struct journal_row row;
     int rc = reader_take(&reader[JOURNAL], &record, JOURNAL_BYTES, err);
     if (rc) return rc;
-    if (!journal_unpack(&row, record.data))
+    if (!journal_unpack(&row, record.data) || !parts_fit(&work->options, &row))
         return err_set(err, ERR_CORRUPT, "%s is damaged", reader[JOURNAL].name);
     rc = reader_take(&reader[TAR], &part[PART_SAMPLES], row.samples_bytes, err);
     if (!rc) rc = reader_take(&reader[ROWS], &part[PART_LINE], row.line_bytes, err);
@@ -178,6 +191,8 @@ int work_resume(struct work *work, struct err *err)
         (void)str_copy(work->lease_before, sizeof work->lease_before, cursor.lease);
     if (!rc) {
         work->rows_before = cursor.rows;
+        if (cursor.start_at_ms && cursor.start_at_ms < work->start_at_ms)
+            work->start_at_ms = cursor.start_at_ms;
         work->arrived = work->tally;
         log_info("shard.resumed", "shard=%s rows=%u", work->name, cursor.rows);
         /* What that one went on from is needed no more: the broker has a cursor behind it. */
@@ -185,6 +200,9 @@ int work_resume(struct work *work, struct err *err)
         return 0;
     }
     if (job_stopping(work->env)) return err_set(err, ERR_CANCELLED, "%s", trouble.msg);
+    /* Files that vanish as they are copied may be those of a commit. */
+    const int stale = attempt_check(work->attempt, err);
+    if (stale) return stale;
     log_info("shard.afresh", "shard=%s msg=%s", work->name, log_quote(trouble.msg));
     work_files_drop(work);
     return work_files_open(work, err);

@@ -46,7 +46,7 @@ enum cpu_part {
 
 /* What differs from run to run. */
 struct shard_times {
-    int64_t start_at_ms, end_at_ms; /* since 1970, of the attempt */
+    int64_t start_at_ms, end_at_ms; /* since 1970: the first attempt's start, the last one's end */
     int64_t cpu_ns[CPU_PARTS_COUNT];
     const struct hosts *hosts; /* NULL: not known */
 };

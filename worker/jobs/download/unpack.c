@@ -68,9 +68,10 @@ static int write_all(struct unpacking *unpacking, struct err *err)
     tar_reader_init(&unpacking->reader, read_tar, unpacking);
     while (!rc && found) {
         rc = tar_reader_next(&unpacking->reader, &member, &found, err);
-        if (!rc && found) rc = write_member(unpacking, member.name, err);
-        if (!rc && job_stopping(unpacking->env))
+        /* A worker that leaves has the time for it. */
+        if (!rc && found && job_stopping(unpacking->env) > JOB_STOP_DRAIN)
             rc = err_set(err, ERR_CANCELLED, "writing %s was stopped", unpacking->folder);
+        if (!rc && found) rc = write_member(unpacking, member.name, err);
     }
     if (!rc && !unpacking->reader.complete)
         rc = err_set(err, ERR_CORRUPT, "%s was cut short", unpacking->tar);

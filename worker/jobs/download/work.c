@@ -41,7 +41,9 @@ static int read_task(struct work *work, struct err *err)
     work->shard =
         vlmq__jobs__download_shard__unpack(&allocator, env->payload.bytes, env->payload.data);
     if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
-    if (!work->shard || work->shard->rows == 0 || work->shard->rows > DOWNLOAD_SHARD_ROWS_MAX)
+    if (work->shard && work->shard->rows == 0) work->shard->rows = work->shard->late;
+    if (!work->shard || work->shard->rows == 0 || work->shard->rows > DOWNLOAD_SHARD_ROWS_MAX ||
+        (work->shard->late && work->shard->late != work->shard->rows))
         return err_set(err, ERR_INVALID, "the task's payload cannot be read");
     work->rows_count = work->shard->rows;
     (void)snprintf(work->name, sizeof work->name, "%05u%s", work->shard->shard,
@@ -188,7 +190,8 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc && *adopted) rc = work_adopt(work, result, manifest, err);
     mem_free(manifest);
     if (rc || *adopted) return rc;
-    rc = blocked_open(&work->blocked, work->store, &work->options, err);
+    if (!work->shard->late) rc = late_check(work->attempt, work->store, work->name, err);
+    if (!rc) rc = blocked_open(&work->blocked, work->store, &work->options, err);
     if (!rc) rc = find_rows(work, err);
     if (!rc) rc = work_note_urls(work, err);
     if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
@@ -197,6 +200,13 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc) rc = work_resume(work, err);
     if (!rc) rc = make_items(work, err);
     return rc;
+}
+
+/* A private file is missing: another attempt's commit may have removed it. */
+static int explain_missing(const struct work *work, struct err *err)
+{
+    const int rc = attempt_check(work->attempt, err);
+    return rc ? rc : ERR_NOT_FOUND;
 }
 
 int download_work(struct job_env *env, struct job_result *result, struct err *err)
@@ -211,6 +221,7 @@ int download_work(struct job_env *env, struct job_result *result, struct err *er
     if (!rc) rc = open_all(work, &adopted, result, err);
     if (!rc && !adopted) rc = run_pipe(work, err);
     if (!rc && !adopted) rc = work_commit(work, result, err);
+    if (rc == ERR_NOT_FOUND && work->attempt && !adopted) rc = explain_missing(work, err);
     work_free(work, rc);
     return rc;
 }

@@ -63,7 +63,7 @@ struct work_item {
 struct work {
     struct job_env *env;
     struct download_options options;
-    Vlmq__Jobs__DownloadShard *shard; /* in the arena */
+    Vlmq__Jobs__DownloadShard *shard; /* in the arena; rows is also set in a late shard's */
     char name[SHARD_BYTES];           /* "00042" */
     uint32_t key_digits;
     bool *carried;           /* a late shard: which rows of the shard it has; else NULL */
@@ -102,7 +102,8 @@ struct work {
     struct tally tally;   /* of the rows that are written */
     struct tally arrived; /* of all that came back: for the progress */
     struct hosts *hosts;  /* of the same rows as arrived */
-    int64_t start_at_ms, told_at_ms, checkpoint_at_ms;
+    int64_t start_at_ms;  /* of the first of the attempts that have made the rows */
+    int64_t told_at_ms, checkpoint_at_ms;
     uint32_t checkpoint_rows; /* 0: there is no checkpoint */
     int64_t start_cpu_ns;     /* of the task thread, which had other tasks before */
 };
@@ -133,7 +134,7 @@ CHECKED int work_put(struct work *work, uint32_t place, const struct reorder_par
 /* With the files open and before any row: writes what the cursor's attempt has written. What cannot
  * be used of it is passed over with a line in the log. */
 CHECKED int work_resume(struct work *work, struct err *err);
-/* Removes what another attempt has left; "": none. */
+/* Removes what another attempt has left, if it said that it has ended; "": none. */
 void work_forget(struct work *work, const char *lease);
 /* Lets a next attempt go on from the rows that are written. */
 CHECKED int work_checkpoint(struct work *work, struct err *err);

@@ -343,6 +343,7 @@ int work_commit(struct work *work, struct job_result *result, struct err *err)
     bool adopted = false;
     if (reorder_next(work->reorder) != work->rows_count) return put_off(work, err);
     int rc = check_network(work, err);
+    if (!rc) rc = work_checkpoint(work, err); /* what follows may take long */
     if (!rc) rc = close_files(work, err);
     if (rc) return rc;
     struct attempt_manifest *manifest = mem_new(sizeof *manifest);
