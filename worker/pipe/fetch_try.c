@@ -153,6 +153,7 @@ static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sock
         return CURL_SOCKET_BAD;
     }
     try->allowed = true;
+    try->v6 = try->v6 || address->family != AF_INET;
     const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
         try->hindered = true;
@@ -402,6 +403,16 @@ static enum fetch_contact contact(const struct fetch_try *try, enum fetch_status
     }
 }
 
+/* Is there no local port left for IPv4? Of IPv6 the same error may mean that this machine has none.
+ */
+static bool is_out_of_ports(const struct fetch_try *try, int curl_code)
+{
+    long cause = 0;
+    if ((CURLcode)curl_code != CURLE_COULDNT_CONNECT || try->v6) return false;
+    (void)curl_easy_getinfo(try->easy, CURLINFO_OS_ERRNO, &cause);
+    return cause == EADDRNOTAVAIL;
+}
+
 struct fetch_result fetch_try_result(struct fetch_try *try, int curl_code, int64_t now_ms)
 {
     struct fetch_result result = {0};
@@ -409,6 +420,7 @@ struct fetch_result fetch_try_result(struct fetch_try *try, int curl_code, int64
     (void)curl_easy_getinfo(try->easy, CURLINFO_RESPONSE_CODE, &code);
     const bool is_code = code >= 0 && code <= 999; /* libcurl takes more digits after "HTTP/2" */
     if (!is_code) code = 0;
+    if (is_out_of_ports(try, curl_code)) try->hindered = true;
     if (code || !try->item->redirects) note_answer(try->item, try->easy, code);
     result.status = is_code ? judge(try, (CURLcode)curl_code, code, now_ms) : FETCH_PROTOCOL_ERROR;
     result.contact = contact(try, result.status, code, now_ms);

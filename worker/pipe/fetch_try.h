@@ -34,6 +34,7 @@ struct fetch_try {
     bool named;    /* the host is a name */
     bool hindered; /* by this machine: it has no socket left, or was too late with the addresses */
     bool allowed;  /* an address was */
+    bool v6;       /* and one of them was no IPv4 address */
     bool refused, too_large, too_many_headers, no_memory;
 };
 

@@ -1,10 +1,12 @@
-/* fetch_private_test.c - redirects from a public server into the network behind the worker.
+/* fetch_private_test.c - redirects from a public server into the network behind the worker, and a
+ * machine that has no port left to connect from.
  *
  * The loopback has no public address; so libcurl's connect is this program's, which leads one to
  * the test's server. What is judged, and when, is the program's own doing. */
 #include "tests/unit/pipe/fetch_harness.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -12,7 +14,8 @@
 
 #define PUBLIC "8.8.8.8"
 
-static int connects; /* to PUBLIC */
+static int connects;   /* to PUBLIC */
+static int portless_n; /* of them fail, for want of a local port */
 
 int connect(int fd, const struct sockaddr *address, socklen_t bytes)
 {
@@ -21,6 +24,8 @@ int connect(int fd, const struct sockaddr *address, socklen_t bytes)
         memcpy(&to, address, sizeof to);
         if (to.sin_addr.s_addr == inet_addr(PUBLIC)) {
             connects++;
+            errno = EADDRNOTAVAIL;
+            if (portless_n && portless_n--) return -1;
             to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
             return (int)syscall(SYS_connect, fd, &to, sizeof to);
         }
@@ -75,11 +80,29 @@ TEST(redirect, to_an_address_that_is_not_public_is_refused)
     EXPECT_EQ(requests("/big/99"), 0);
 }
 
+TEST(redirect, waits_for_a_port_to_connect_from)
+{
+    UNUSED_STATE;
+    struct fetch_options opts = options();
+    struct fetch_item item;
+    char url[128];
+    opts.retries = 0;
+    opts.down_failures = 1;
+    portless_n = 3;
+    (void)snprintf(url, sizeof url, "http://" PUBLIC ":%d/big/16", web.port);
+    get_url(&item, &opts, url);
+    EXPECT_EQ(portless_n, 0);
+    EXPECT_EQ(item.status, FETCH_OK);
+    EXPECT_EQ(item.tries, 1);
+    buf_deinit(&item.body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(redirect, leads_from_one_public_address_to_another),
         RUN(redirect, to_an_address_that_is_not_public_is_refused),
+        RUN(redirect, waits_for_a_port_to_connect_from),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
