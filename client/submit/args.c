@@ -98,6 +98,26 @@ int args_kind(const char **kind, int argc, char *const *argv, const struct conf_
 }
 
 /* Sets the spec from the option at *i and moves *i over its value. */
+/* In a message 0 is what nobody has set, so it would become the default. Who types it means 0. */
+static int check_zero(const struct args *args, const char *option, const char *value,
+                      struct arena *arena, struct err *err)
+{
+    static const char stands[] = "(default ";
+    char field[OPTION_BYTES], off[OPTION_BYTES + 3];
+    char *end;
+    if (strtod(value, &end) != 0 || end == value) return 0;
+    (void)snprintf(field, sizeof field, "%s", option);
+    for (char *c = field; *c; c++)
+        if (*c == '-') *c = '_';
+    const char *said = strstr(spec_help(args->kind, field, arena), stands);
+    if (!said || said[sizeof stands - 1] < '1' || said[sizeof stands - 1] > '9') return 0;
+    (void)snprintf(off, sizeof off, "no-%s", option);
+    if (spec_is_flag(args->spec, off))
+        return err_set(err, ERR_INVALID, "--%s 0: use --%s", option, off);
+    return err_set(err, ERR_INVALID, "--%s must be above 0; see vlmq run %s --help", option,
+                   args->kind);
+}
+
 static int spec_word(struct args *args, int argc, char *const *argv, int *i, struct arena *arena,
                      struct err *err)
 {
@@ -122,7 +142,8 @@ static int spec_word(struct args *args, int argc, char *const *argv, int *i, str
         if (*i + 1 >= argc) return err_set(err, ERR_INVALID, "--%s needs a value", option);
         value = argv[++*i];
     }
-    const int rc = spec_set(args->spec, option, value, arena, err);
+    int rc = spec_set(args->spec, option, value, arena, err);
+    if (!rc) rc = check_zero(args, option, value, arena, err);
     if (rc == ERR_NOT_FOUND) err->code = ERR_INVALID;
     return rc ? (int)err->code : 0;
 }

@@ -452,6 +452,6 @@ def test_private_addresses_are_refused_by_default(fleet, folder, web):
             (f"{web.base.replace('127.0.0.1', '[::ffff:127.0.0.1]')}/x", "z"),
         ],
     )
-    fleet.vlmq("run", "download", folder / "list.csv", "--output", folder / "out", "--retries", 0)
+    fleet.vlmq("run", "download", folder / "list.csv", "--output", folder / "out", "--no-retries")
     status = [r["status"] for r in rows_of(folder / "out")]
     assert status[0] == status[2] == "refused_address" and status[1] == "bad_url"

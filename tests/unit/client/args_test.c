@@ -77,6 +77,22 @@ TEST(args, a_flag_of_the_kind_takes_no_value_and_no_turns_it_off)
     expect_spec(&args, "{}");
 }
 
+TEST(args, a_typed_zero_does_not_become_the_default)
+{
+    char retries[] = "run download --retries 0 list.csv";
+    char limit[] = "run download --timeout-ms=0s list.csv";
+    char none[] = "run download --min-image-size 0 --retries 03 list.csv";
+    struct args args;
+    struct err err;
+    UNUSED_STATE;
+    EXPECT_EQ(split(&args, retries, &err), ERR_INVALID);
+    EXPECT_TEXT(err.msg, "--retries 0: use --no-retries");
+    EXPECT_EQ(split(&args, limit, &err), ERR_INVALID);
+    EXPECT_TEXT(err.msg, "--timeout-ms must be above 0; see vlmq run download --help");
+    EXPECT_OK(split(&args, none, &err), &err);
+    expect_spec(&args, "{\"retries\":3}");
+}
+
 TEST(args, the_value_of_a_verbs_option_is_not_taken_for_the_kind)
 {
     char line[] = "run --title probe download";
@@ -178,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(args, options_of_the_kind_go_into_the_spec_and_the_rest_to_the_verb),
         RUN(args, a_flag_of_the_kind_takes_no_value_and_no_turns_it_off),
+        RUN(args, a_typed_zero_does_not_become_the_default),
         RUN(args, the_value_of_a_verbs_option_is_not_taken_for_the_kind),
         RUN(args, behind_two_dashes_everything_is_an_argument),
         RUN(args, a_misspelt_option_gets_a_suggestion),
