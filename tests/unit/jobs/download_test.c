@@ -2,41 +2,12 @@
 #include "common/base/fs.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
-#include "tests/support/web_server.h"
-#include "tests/unit/jobs/job_harness.h"
+#include "tests/unit/jobs/download_job.h"
 #include "worker/jobs/download/list_slice.h"
 #include "worker/pipe/encode.h"
-#include "worker/pipe/tar.h"
 
 #include <errno.h>
-#include <jansson.h>
-#include <stdio.h>
 #include <unistd.h>
-
-#define SCRIPT TESTS_DIR "/support/web_server.py"
-
-extern const struct job_kind job_download;
-
-static struct web_server web;
-static const char *files; /* what the server serves */
-
-/* One test's list, output and spec. */
-struct fixture {
-    struct harness harness;
-    const char *dir;
-    char input[300], output[300];
-    struct buf list;
-    Vlmq__Jobs__Download spec;
-    uint8_t packed[2048];
-};
-
-static void put(const char *folder, const char *name, const void *data, size_t bytes)
-{
-    char path[600];
-    struct err err;
-    EXPECT(fs_join(path, sizeof path, folder, name));
-    EXPECT_OK(fs_put(path, data, bytes, &err), &err);
-}
 
 /* A gradient that differs from picture to picture. */
 static void put_jpeg(const char *name, uint32_t width, uint32_t height, uint32_t shade)
@@ -54,8 +25,8 @@ static void put_jpeg(const char *name, uint32_t width, uint32_t height, uint32_t
             pixel[2] = (uint8_t)(shade * 37);
         }
     EXPECT_OK(encode_jpeg(&jpeg, &image, 90, &err), &err);
-    put(files, name, jpeg.data, jpeg.len);
-    if (!strcmp(name, "0.jpg")) put(files, "cut.jpg", jpeg.data, jpeg.len / 2);
+    folder_put(web_files, name, jpeg.data, jpeg.len);
+    if (!strcmp(name, "0.jpg")) folder_put(web_files, "cut.jpg", jpeg.data, jpeg.len / 2);
     image_deinit(&image);
     buf_deinit(&jpeg);
 }
@@ -63,217 +34,63 @@ static void put_jpeg(const char *name, uint32_t width, uint32_t height, uint32_t
 static int start(void **state)
 {
     (void)state;
-    files = test_dir_new();
+    web_files = test_dir_new();
     char name[32];
     for (uint32_t i = 0; i < 8; i++) {
         (void)snprintf(name, sizeof name, "%u.jpg", i);
         put_jpeg(name, 120 + 40 * i, i == 7 ? 100 : 160, i);
     }
-    put(files, "page.html", "<!doctype html><html><p>not here</p></html>", 43);
-    put(files, "bmp", "BM\x36\0\0\0\0\0\0\0\x36\0", 12);
-    web_server_start(&web, SCRIPT, files, NULL);
+    folder_put(web_files, "page.html", "<!doctype html><html><p>not here</p></html>", 43);
+    folder_put(web_files, "bmp", "BM\x36\0\0\0\0\0\0\0\x36\0", 12);
+    web_start();
     return 0;
 }
 
-static int stop(void **state)
+static void job_init(struct download_job *job)
 {
-    (void)state;
-    web_server_stop(&web);
-    test_dir_remove(files);
-    return 0;
-}
-
-static void fixture_init(struct fixture *fixture)
-{
-    *fixture = (struct fixture){.dir = test_dir_new()};
-    harness_init(&fixture->harness, &job_download);
-    (void)snprintf(fixture->input, sizeof fixture->input, "%s/list.csv", fixture->dir);
-    (void)snprintf(fixture->output, sizeof fixture->output, "%s/out", fixture->dir);
-    buf_init(&fixture->list, 0);
-    vlmq__jobs__download__init(&fixture->spec);
-    fixture->spec.input = fixture->input;
-    fixture->spec.output = fixture->output;
-    fixture->spec.shard_rows = 10;
-    fixture->spec.image_size = 64;
-    fixture->spec.allow_private = true;
-    fixture->spec.no_retries = true;
-}
-
-static void fixture_deinit(struct fixture *fixture)
-{
-    buf_deinit(&fixture->list);
-    harness_deinit(&fixture->harness);
-    test_dir_remove(fixture->dir);
-}
-
-/* Puts list and spec where the job finds them. */
-static void ready(struct fixture *fixture)
-{
-    struct err err;
-    EXPECT(vlmq__jobs__download__get_packed_size(&fixture->spec) <= sizeof fixture->packed);
-    const size_t bytes = vlmq__jobs__download__pack(&fixture->spec, fixture->packed);
-    fixture->harness.spec = (struct job_bytes){fixture->packed, bytes};
-    EXPECT_OK(fs_put(fixture->input, buf_str(&fixture->list), fixture->list.len, &err), &err);
-}
-
-/* "jitter/3.jpg" as a URL of the server. */
-__attribute__((format(printf, 2, 3))) static void add_url(struct fixture *fixture, const char *fmt,
-                                                          ...)
-{
-    char path[128];
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(path, sizeof path, fmt, args);
-    va_end(args);
-    buf_printf(&fixture->list, "http://127.0.0.1:%d/%s", web.port, path);
-}
-
-static void output_text(const struct fixture *fixture, const char *name, struct buf *out)
-{
-    char path[600];
-    struct err err;
-    EXPECT(fs_join(path, sizeof path, fixture->output, name));
-    EXPECT_OK(fs_read(out, path, 64 << 20, &err), &err);
-}
-
-static bool output_has(const struct fixture *fixture, const char *name)
-{
-    char path[600];
-    EXPECT(fs_join(path, sizeof path, fixture->output, name));
-    return fs_exists(path);
-}
-
-static json_t *output_json(const struct fixture *fixture, const char *name)
-{
-    struct buf text;
-    buf_init(&text, 0);
-    output_text(fixture, name, &text);
-    json_t *object = json_loadb(text.data, text.len, 0, NULL);
-    EXPECT(object != NULL);
-    buf_deinit(&text);
-    return object;
-}
-
-/* The line of rows.jsonl, from 0. */
-static json_t *output_row(const struct fixture *fixture, const char *name, uint32_t number)
-{
-    struct buf text;
-    buf_init(&text, 0);
-    output_text(fixture, name, &text);
-    const char *line = buf_str(&text);
-    while (number--) {
-        line = strchr(line, '\n');
-        EXPECT(line != NULL);
-        line++;
-    }
-    json_t *object = json_loadb(line, strcspn(line, "\n"), 0, NULL);
-    EXPECT(object != NULL);
-    buf_deinit(&text);
-    return object;
-}
-
-static const char *field(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text ? text : "(none)";
-}
-
-static int64_t number(const json_t *object, const char *name)
-{
-    return json_integer_value(json_object_get(object, name));
-}
-
-/* Copies a whole tar into memory for a reader. */
-struct tar_bytes {
-    struct buf text;
-    size_t at;
-};
-
-static int read_bytes(void *ctx, void *dst, size_t bytes, size_t *got, struct err *err)
-{
-    struct tar_bytes *tar = ctx;
-    (void)err;
-    const size_t left = tar->text.len - tar->at;
-    *got = left < bytes ? left : bytes;
-    memcpy(dst, tar->text.data + tar->at, *got);
-    tar->at += *got;
-    return 0;
+    download_job_init_web(job, "list.csv");
+    job->spec.shard_rows = 10;
+    job->spec.image_size = 64;
 }
 
 /* The names of a tar's members, each followed by a blank. */
-static void member_names(const struct fixture *fixture, const char *name, struct buf *out)
+static void member_names(const struct download_job *job, const char *name, struct buf *out)
 {
-    struct tar_bytes tar = {0};
-    struct tar_reader reader;
+    struct output_tar tar;
     struct tar_member member;
-    struct err err;
-    bool found = true;
-    buf_init(&tar.text, 0);
-    output_text(fixture, name, &tar.text);
-    tar_reader_init(&reader, read_bytes, &tar);
-    for (;;) {
-        EXPECT_OK(tar_reader_next(&reader, &member, &found, &err), &err);
-        if (!found) break;
-        buf_printf(out, "%s ", member.name);
-    }
-    EXPECT(reader.complete);
-    buf_deinit(&tar.text);
-}
-
-/* How often the server was asked for a path. */
-static int requests(const char *path)
-{
-    const struct fetch_options options = {.transfers = 1,
-                                          .total_ms = 60000,
-                                          .connect_ms = 60000,
-                                          .body_bytes = 1 << 20,
-                                          .allow_private = true};
-    struct fetch *fetch = NULL;
-    struct fetch_item item = {0};
-    struct err err;
-    char url[64];
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/counts", web.port);
-    item.url = url;
-    buf_init(&item.body, 0);
-    EXPECT_OK(fetch_new(&fetch, &options, &err), &err);
-    fetch_start(fetch, &item);
-    while (!fetch_take(fetch)) fetch_turn(fetch, 1000);
-    json_t *counts = json_loadb(buf_str(&item.body), item.body.len, 0, NULL);
-    const int count = (int)json_integer_value(json_object_get(counts, path));
-    json_decref(counts);
-    fetch_free(fetch);
-    buf_deinit(&item.body);
-    return count;
+    output_tar_open(&tar, job, name);
+    while (output_tar_next(&tar, &member)) buf_printf(out, "%s ", member.name);
+    output_tar_close(&tar);
 }
 
 TEST(download, turns_a_list_into_shards_a_manifest_and_a_report)
 {
     UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    fixture.spec.caption_column = (char *)(uintptr_t) "text";
-    char *extra[] = {(char *)(uintptr_t) "id"};
-    fixture.spec.extra_columns = extra;
-    fixture.spec.n_extra_columns = 1;
-    buf_text(&fixture.list, "id,url,text\n");
+    struct download_job job;
+    job_init(&job);
+    job.spec.caption_column = text("text");
+    char *extra[] = {text("id")};
+    job.spec.extra_columns = extra;
+    job.spec.n_extra_columns = 1;
+    buf_text(&job.list, "id,url,text\n");
     for (int i = 0; i < 12; i++) {
-        buf_printf(&fixture.list, "%d,", 100 + i);
-        add_url(&fixture, "jitter/%d.jpg", i % 8);
-        buf_printf(&fixture.list, ",\"caption %d, \"\"quoted\"\"\"\n", i);
+        buf_printf(&job.list, "%d,", 100 + i);
+        add_url(&job, "jitter/%d.jpg", i % 8);
+        buf_printf(&job.list, ",\"caption %d, \"\"quoted\"\"\"\n", i);
     }
-    ready(&fixture);
-    harness_job(&fixture.harness, true);
+    download_job_ready(&job);
+    harness_job(&job.harness, true);
     struct buf names;
     buf_init(&names, 0);
-    member_names(&fixture, "00001.tar", &names);
+    member_names(&job, "00001.tar", &names);
     EXPECT_TEXT(buf_str(&names), "000010.jpg 000010.json 000010.txt "
                                  "000011.jpg 000011.json 000011.txt ");
-    json_t *stats = output_json(&fixture, "00000_stats.json");
+    json_t *stats = output_json(&job, "00000_stats.json");
     EXPECT_EQ(number(stats, "count"), 10);
     EXPECT_EQ(number(stats, "successes"), 10);
     EXPECT_EQ(number(json_object_get(stats, "status_dict"), "success"), 10);
     EXPECT(json_number_value(json_object_get(stats, "end_time")) > 0);
-    json_t *row = output_row(&fixture, "00001.rows.jsonl", 1);
+    json_t *row = output_row(&job, "00001.rows.jsonl", 1);
     EXPECT_TEXT(field(row, "key"), "000011");
     EXPECT_TEXT(field(row, "id"), "111");
     EXPECT_TEXT(field(row, "caption"), "caption 11, \"quoted\"");
@@ -282,32 +99,32 @@ TEST(download, turns_a_list_into_shards_a_manifest_and_a_report)
     EXPECT_EQ(number(row, "original_width"), 240);
     EXPECT_EQ(number(row, "width"), 64);
     EXPECT_EQ(strlen(field(row, "sha256")), 64);
-    json_t *manifest = output_json(&fixture, "manifest.json");
+    json_t *manifest = output_json(&job, "manifest.json");
     json_t *totals = json_object_get(manifest, "totals");
     EXPECT_EQ(number(totals, "rows"), 12);
     EXPECT_EQ(number(totals, "success"), 12);
     EXPECT_EQ(json_array_size(json_object_get(manifest, "shards")), 2);
-    EXPECT(output_has(&fixture, "report.html"));
-    char private[600];
-    EXPECT(fs_join(private, sizeof private, fixture.output, "_vlmq/attempt"));
+    EXPECT(output_has(&job, "report.html"));
+    char private[TEST_PATH_BYTES];
+    output_path(private, &job, "_vlmq/attempt");
     EXPECT_EQ(rmdir(private), 0); /* it is empty */
     json_decref(stats);
     json_decref(row);
     json_decref(manifest);
     buf_deinit(&names);
-    fixture_deinit(&fixture);
+    download_job_deinit(&job);
 }
 
 TEST(download, gives_every_row_a_typed_end)
 {
     UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    fixture.spec.shard_rows = 100;
-    fixture.spec.timeout_ms = 5000;
-    fixture.spec.body_bytes = 200000;
-    fixture.spec.pixels = 35000;
-    fixture.spec.redirects = 2;
+    struct download_job job;
+    job_init(&job);
+    job.spec.shard_rows = 100;
+    job.spec.timeout_ms = 5000;
+    job.spec.body_bytes = 200000;
+    job.spec.pixels = 35000;
+    job.spec.redirects = 2;
     static const struct {
         const char *path, *status, *class, *message;
     } rows[] = {
@@ -330,16 +147,14 @@ TEST(download, gives_every_row_a_typed_end)
         {"files/1.jpg", "success", "success", "(none)"},
     };
     const uint32_t count = sizeof rows / sizeof rows[0];
-    buf_text(&fixture.list, "url\n");
+    buf_text(&job.list, "url\n");
     for (uint32_t i = 0; i < count; i++) {
-        add_url(&fixture, "%s", rows[i].path);
-        buf_byte(&fixture.list, '\n');
+        add_url(&job, "%s\n", rows[i].path);
     }
-    buf_text(&fixture.list, "ftp://127.0.0.1/x\n\"\"\nhttp://\xff.invalid/\n\"never closed\n");
-    ready(&fixture);
-    harness_job(&fixture.harness, false);
+    buf_text(&job.list, "ftp://127.0.0.1/x\n\"\"\nhttp://\xff.invalid/\n\"never closed\n");
+    download_job_run(&job);
     for (uint32_t i = 0; i < count + 4; i++) {
-        json_t *row = output_row(&fixture, "00000.rows.jsonl", i);
+        json_t *row = output_row(&job, "00000.rows.jsonl", i);
         char key[16];
         (void)snprintf(key, sizeof key, "00000%02u", i);
         EXPECT_TEXT(field(row, "key"), key);
@@ -353,9 +168,9 @@ TEST(download, gives_every_row_a_typed_end)
     }
     struct buf names;
     buf_init(&names, 0);
-    member_names(&fixture, "00000.tar", &names);
+    member_names(&job, "00000.tar", &names);
     EXPECT_TEXT(buf_str(&names), "0000000.jpg 0000000.json 0000011.jpg 0000011.json ");
-    json_t *manifest = output_json(&fixture, "manifest.json");
+    json_t *manifest = output_json(&job, "manifest.json");
     json_t *counters = json_object_get(json_object_get(manifest, "totals"), "counters");
     EXPECT_EQ(number(counters, "rows"), count + 4);
     EXPECT_EQ(number(counters, "success"), 2);
@@ -366,31 +181,30 @@ TEST(download, gives_every_row_a_typed_end)
     EXPECT_EQ(number(counters, "format.jpeg"), 5);
     json_decref(manifest);
     buf_deinit(&names);
-    fixture_deinit(&fixture);
+    download_job_deinit(&job);
 }
 
 /* Bytes of tar and rows of one run with these settings. */
 static void run_once(uint32_t transfers, uint32_t threads, bool backwards, struct buf *out)
 {
-    struct fixture fixture;
-    fixture_init(&fixture);
-    fixture.spec.shard_rows = 40;
-    fixture.spec.transfers = transfers;
-    fixture.spec.decode_threads = threads;
-    fixture.spec.caption_column = (char *)(uintptr_t) "text";
-    buf_text(&fixture.list, "url,text\n");
+    struct download_job job;
+    job_init(&job);
+    job.spec.shard_rows = 40;
+    job.spec.transfers = transfers;
+    job.spec.decode_threads = threads;
+    job.spec.caption_column = text("text");
+    buf_text(&job.list, "url,text\n");
     for (int i = 0; i < 100; i++) {
-        add_url(&fixture, i % 9 == 4 ? "status/%d" : "jitter/%d.jpg", i % 9 == 4 ? 404 : i % 8);
-        buf_printf(&fixture.list, ",text %d\n", i);
+        add_url(&job, i % 9 == 4 ? "status/%d" : "jitter/%d.jpg", i % 9 == 4 ? 404 : i % 8);
+        buf_printf(&job.list, ",text %d\n", i);
     }
-    ready(&fixture);
-    harness_job(&fixture.harness, backwards);
+    download_job_ready(&job);
+    harness_job(&job.harness, backwards);
     static const char *const names[] = {"00000.idx",        "00001.idx",        "00002.idx",
                                         "00000.tar",        "00001.tar",        "00002.tar",
                                         "00000.rows.jsonl", "00001.rows.jsonl", "00002.rows.jsonl"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        output_text(&fixture, names[i], out);
-    fixture_deinit(&fixture);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) output_read(out, &job, names[i]);
+    download_job_deinit(&job);
 }
 
 TEST(download, makes_the_same_bytes_whatever_the_order_of_arrival)
@@ -411,152 +225,143 @@ TEST(download, makes_the_same_bytes_whatever_the_order_of_arrival)
 TEST(download, adopts_what_is_committed_without_a_request)
 {
     UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    buf_text(&fixture.list, "url\n");
+    struct download_job job;
+    job_init(&job);
+    buf_text(&job.list, "url\n");
     for (int i = 0; i < 5; i++) {
-        add_url(&fixture, "files/%d.jpg?once=1", i % 2);
-        buf_byte(&fixture.list, '\n');
+        add_url(&job, "files/%d.jpg?once=1\n", i % 2);
     }
-    ready(&fixture);
-    harness_job(&fixture.harness, false);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks),
-              &fixture.harness.err);
-    const struct job_result first = fixture.harness.result;
-    const int before = requests("/files/0.jpg");
+    download_job_run(&job);
+    EXPECT_OK(download_job_work(&job, 0), &job.harness.err);
+    const struct job_result first = job.harness.result;
+    const int64_t before = web_requests("/files/0.jpg");
     EXPECT(before > 0);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks),
-              &fixture.harness.err);
-    EXPECT_EQ(requests("/files/0.jpg"), before);
-    EXPECT_EQ(harness_counter(&fixture.harness, "success"), 5);
-    EXPECT_EQ(fixture.harness.result.progress.items, 5);
-    EXPECT_TEXT(fixture.harness.result.made, "00000.tar");
-    EXPECT_MEM(first.digest, fixture.harness.result.digest, sizeof first.digest);
+    EXPECT_OK(download_job_work(&job, 0), &job.harness.err);
+    EXPECT_EQ(web_requests("/files/0.jpg"), before);
+    EXPECT_EQ(harness_counter(&job.harness, "success"), 5);
+    EXPECT_EQ(job.harness.result.progress.items, 5);
+    EXPECT_TEXT(job.harness.result.made, "00000.tar");
+    EXPECT_MEM(first.digest, job.harness.result.digest, sizeof first.digest);
     /* Another list over the same output is refused before anything runs. */
-    add_url(&fixture, "files/2.jpg");
-    ready(&fixture);
-    EXPECT_EQ(harness_run(&fixture.harness, JOB_PLAN, NULL), ERR_INVALID);
-    fixture_deinit(&fixture);
+    add_url(&job, "files/2.jpg");
+    download_job_ready(&job);
+    EXPECT_EQ(download_job_plan(&job), ERR_INVALID);
+    download_job_deinit(&job);
 }
 
 TEST(download, stops_midway_and_leaves_nothing)
 {
     UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    fixture.spec.timeout_ms = 3600 * 1000; /* only the stop can end the hanging row in time */
-    buf_text(&fixture.list, "url\n");
+    struct download_job job;
+    job_init(&job);
+    job.spec.timeout_ms = 3600 * 1000; /* only the stop can end the hanging row in time */
+    buf_text(&job.list, "url\n");
     for (int i = 0; i < 9; i++) {
-        add_url(&fixture, i == 4 ? "hang?%d" : "files/%d.jpg", i % 8);
-        buf_byte(&fixture.list, '\n');
+        add_url(&job, i == 4 ? "hang?%d" : "files/%d.jpg", i % 8);
+        buf_byte(&job.list, '\n');
     }
-    ready(&fixture);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_PLAN, NULL), &fixture.harness.err);
-    fixture.harness.host.stop_at_items = 8;
-    EXPECT_EQ(harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks), ERR_CANCELLED);
-    EXPECT_EQ(fixture.harness.host.progress.items, 8);
-    EXPECT_EQ(fixture.harness.host.progress.stages_count, 3);
-    EXPECT(!output_has(&fixture, "00000.tar"));
-    EXPECT(!output_has(&fixture, "_vlmq/manifest/00000.json"));
-    fixture_deinit(&fixture);
+    download_job_ready(&job);
+    EXPECT_OK(download_job_plan(&job), &job.harness.err);
+    job.harness.host.stop_at_items = 8;
+    EXPECT_EQ(download_job_work(&job, 0), ERR_CANCELLED);
+    EXPECT_EQ(job.harness.host.progress.items, 8);
+    EXPECT_EQ(job.harness.host.progress.stages_count, 3);
+    EXPECT(!output_has(&job, "00000.tar"));
+    EXPECT(!output_has(&job, "_vlmq/manifest/00000.json"));
+    download_job_deinit(&job);
 }
 
 TEST(plan, keeps_the_rows_of_a_compressed_list_in_the_output)
 {
     UNUSED_STATE;
-    struct fixture fixture;
+    struct download_job job;
     char command[700];
-    fixture_init(&fixture);
-    buf_text(&fixture.list, "\xef\xbb\xbfurl,text\r\n");
+    job_init(&job);
+    buf_text(&job.list, "\xef\xbb\xbfurl,text\r\n");
     for (int i = 0; i < 25; i++) {
-        add_url(&fixture, "files/%d.jpg", i % 8);
-        buf_printf(&fixture.list, ",\"line\n%d\"\r\n", i);
+        add_url(&job, "files/%d.jpg", i % 8);
+        buf_printf(&job.list, ",\"line\n%d\"\r\n", i);
     }
-    fixture.spec.caption_column = (char *)(uintptr_t) "text";
-    ready(&fixture);
-    (void)snprintf(command, sizeof command, "gzip %s", fixture.input);
+    job.spec.caption_column = text("text");
+    download_job_ready(&job);
+    (void)snprintf(command, sizeof command, "gzip %s", job.input);
     EXPECT_EQ(system(command), 0);
-    const size_t len = strlen(fixture.input);
-    EXPECT(str_copy(fixture.input + len, sizeof fixture.input - len, ".gz"));
-    const size_t bytes = vlmq__jobs__download__pack(&fixture.spec, fixture.packed);
-    fixture.harness.spec = (struct job_bytes){fixture.packed, bytes};
-    EXPECT_OK(harness_run(&fixture.harness, JOB_PLAN, NULL), &fixture.harness.err);
-    EXPECT_EQ(fixture.harness.host.tasks_count, 3);
-    EXPECT(output_has(&fixture, "_vlmq/rows/00002"));
-    EXPECT(!output_has(&fixture, "_vlmq/rows/00003"));
-    for (uint32_t i = 0; i < 3; i++)
-        EXPECT_OK(harness_run(&fixture.harness, JOB_WORK, &fixture.harness.host.tasks[i]),
-                  &fixture.harness.err);
-    json_t *row = output_row(&fixture, "00002.rows.jsonl", 4);
+    const size_t len = strlen(job.input);
+    EXPECT(str_copy(job.input + len, sizeof job.input - len, ".gz"));
+    (void)download_job_pack(&job);
+    EXPECT_OK(download_job_plan(&job), &job.harness.err);
+    EXPECT_EQ(job.harness.host.tasks_count, 3);
+    EXPECT(output_has(&job, "_vlmq/rows/00002"));
+    EXPECT(!output_has(&job, "_vlmq/rows/00003"));
+    for (uint32_t i = 0; i < 3; i++) EXPECT_OK(download_job_work(&job, i), &job.harness.err);
+    json_t *row = output_row(&job, "00002.rows.jsonl", 4);
     EXPECT_TEXT(field(row, "caption"), "line\n24");
     EXPECT_TEXT(field(row, "status"), "success");
     json_decref(row);
-    fixture.harness.dead = 1;
-    EXPECT_OK(harness_run(&fixture.harness, JOB_CLOSE, NULL), &fixture.harness.err);
-    EXPECT(output_has(&fixture, "_vlmq/rows/00002")); /* a revived task will want it */
-    fixture.harness.dead = 0;
-    EXPECT_OK(harness_run(&fixture.harness, JOB_CLOSE, NULL), &fixture.harness.err);
-    EXPECT(!output_has(&fixture, "_vlmq/rows"));
-    fixture_deinit(&fixture);
+    job.harness.dead = 1;
+    EXPECT_OK(harness_run(&job.harness, JOB_CLOSE, NULL), &job.harness.err);
+    EXPECT(output_has(&job, "_vlmq/rows/00002")); /* a revived task will want it */
+    job.harness.dead = 0;
+    EXPECT_OK(harness_run(&job.harness, JOB_CLOSE, NULL), &job.harness.err);
+    EXPECT(!output_has(&job, "_vlmq/rows"));
+    download_job_deinit(&job);
 }
 
 TEST(download, notices_that_the_list_changed)
 {
     UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    buf_text(&fixture.list, "t,url\n");
+    struct download_job job;
+    job_init(&job);
+    buf_text(&job.list, "t,url\n");
     for (uint32_t i = 0; i < 25; i++)
-        buf_printf(&fixture.list, "%u,http://127.0.0.1:%d/big/4321?%u\n", i, web.port, 10 + i);
-    ready(&fixture);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_PLAN, NULL), &fixture.harness.err);
-    const struct harness_task *task = fixture.harness.host.tasks;
-    fixture.list.data[fixture.list.len - 2] ^= 1; /* the last row's URL */
-    ready(&fixture);
-    EXPECT_EQ(harness_run(&fixture.harness, JOB_WORK, &task[2]), ERR_INVALID);
-    EXPECT(strstr(fixture.harness.err.msg, "changed") != NULL);
-    fixture.list.data[0] = 'u'; /* the header */
-    ready(&fixture);
-    EXPECT_EQ(harness_run(&fixture.harness, JOB_WORK, &task[0]), ERR_INVALID);
-    fixture.list.len = 20;
-    ready(&fixture);
-    EXPECT_EQ(harness_run(&fixture.harness, JOB_WORK, &task[1]), ERR_INVALID);
-    EXPECT_EQ(unlink(fixture.input), 0);
-    EXPECT_EQ(harness_run(&fixture.harness, JOB_WORK, &task[1]), ERR_UNAVAILABLE);
-    EXPECT_EQ(requests("/big/4321"), 0); /* it was noticed in time */
-    fixture_deinit(&fixture);
+        buf_printf(&job.list, "%u,http://127.0.0.1:%d/big/4321?%u\n", i, web.port, 10 + i);
+    download_job_ready(&job);
+    EXPECT_OK(download_job_plan(&job), &job.harness.err);
+    const struct harness_task *task = job.harness.host.tasks;
+    job.list.data[job.list.len - 2] ^= 1; /* the last row's URL */
+    download_job_ready(&job);
+    EXPECT_EQ(harness_run(&job.harness, JOB_WORK, &task[2]), ERR_INVALID);
+    EXPECT(strstr(job.harness.err.msg, "changed") != NULL);
+    job.list.data[0] = 'u'; /* the header */
+    download_job_ready(&job);
+    EXPECT_EQ(harness_run(&job.harness, JOB_WORK, &task[0]), ERR_INVALID);
+    job.list.len = 20;
+    download_job_ready(&job);
+    EXPECT_EQ(harness_run(&job.harness, JOB_WORK, &task[1]), ERR_INVALID);
+    EXPECT_EQ(unlink(job.input), 0);
+    EXPECT_EQ(harness_run(&job.harness, JOB_WORK, &task[1]), ERR_UNAVAILABLE);
+    EXPECT_EQ(web_requests("/big/4321"), 0); /* it was noticed in time */
+    download_job_deinit(&job);
 }
 
 TEST(download, survives_a_full_disk_at_any_write)
 {
     UNUSED_STATE;
-    struct fixture fixture;
+    struct download_job job;
     int64_t after = 0;
     int failures = 0;
-    fixture_init(&fixture);
-    buf_text(&fixture.list, "url\n");
+    job_init(&job);
+    buf_text(&job.list, "url\n");
     for (int i = 0; i < 4; i++) {
-        add_url(&fixture, "files/%d.jpg", i);
-        buf_byte(&fixture.list, '\n');
+        add_url(&job, "files/%d.jpg\n", i);
     }
-    ready(&fixture);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_PLAN, NULL), &fixture.harness.err);
+    download_job_ready(&job);
+    EXPECT_OK(download_job_plan(&job), &job.harness.err);
     for (;; after++) {
         (void)fs_fail(after, 1, ENOSPC);
-        const int rc = harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks);
+        const int rc = download_job_work(&job, 0);
         const bool untouched = fs_fail(-1, 0, 0) <= after;
         if (rc) failures++;
         if (rc) EXPECT_EQ(rc, ERR_LIMIT);
         if (untouched) break;
     }
     EXPECT(failures > 0);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks),
-              &fixture.harness.err);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_CLOSE, NULL), &fixture.harness.err);
-    json_t *stats = output_json(&fixture, "00000_stats.json");
+    EXPECT_OK(download_job_work(&job, 0), &job.harness.err);
+    EXPECT_OK(harness_run(&job.harness, JOB_CLOSE, NULL), &job.harness.err);
+    json_t *stats = output_json(&job, "00000_stats.json");
     EXPECT_EQ(number(stats, "successes"), 4);
     json_decref(stats);
-    fixture_deinit(&fixture);
+    download_job_deinit(&job);
 }
 
 /* Which allocation fails differs from run to run; whatever it is, the task ends with a sentence, or
@@ -567,27 +372,25 @@ TEST(download, survives_a_failed_allocation_anywhere)
     bool untouched = false;
     int failures = 0;
     for (int64_t after = 0; !untouched; after++) {
-        struct fixture fixture;
-        fixture_init(&fixture);
-        fixture.spec.transfers = 2;
-        buf_text(&fixture.list, "url\n");
+        struct download_job job;
+        job_init(&job);
+        job.spec.transfers = 2;
+        buf_text(&job.list, "url\n");
         for (int i = 0; i < 2; i++) {
-            add_url(&fixture, "files/%d.jpg", i);
-            buf_byte(&fixture.list, '\n');
+            add_url(&job, "files/%d.jpg\n", i);
         }
-        ready(&fixture);
-        EXPECT_OK(harness_run(&fixture.harness, JOB_PLAN, NULL), &fixture.harness.err);
+        download_job_ready(&job);
+        EXPECT_OK(download_job_plan(&job), &job.harness.err);
         (void)mem_fail(after, 1);
-        const int rc = harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks);
+        const int rc = download_job_work(&job, 0);
         untouched = mem_fail(-1, 0) <= after;
         if (rc) EXPECT_EQ(rc, ERR_LIMIT);
         if (rc) /* the next attempt mends it, before or after the commit */
-            EXPECT_OK(harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks),
-                      &fixture.harness.err);
-        EXPECT(output_has(&fixture, "00000.tar"));
-        if (untouched) EXPECT_EQ(harness_counter(&fixture.harness, "success"), 2);
+            EXPECT_OK(download_job_work(&job, 0), &job.harness.err);
+        EXPECT(output_has(&job, "00000.tar"));
+        if (untouched) EXPECT_EQ(harness_counter(&job.harness, "success"), 2);
         failures += rc != 0;
-        fixture_deinit(&fixture);
+        download_job_deinit(&job);
     }
     EXPECT(failures > 5);
 }
@@ -595,90 +398,86 @@ TEST(download, survives_a_failed_allocation_anywhere)
 TEST(download, blames_the_machine_when_no_name_resolves)
 {
     UNUSED_STATE;
-    struct fixture fixture;
-    fixture_init(&fixture);
-    fixture.spec.shard_rows = 42;
-    fixture.spec.no_retries = true;
+    struct download_job job;
+    job_init(&job);
+    job.spec.shard_rows = 42;
+    job.spec.no_retries = true;
     char *server = (char[]){"127.0.0.1:1"}; /* nothing listens there */
-    fixture.spec.dns_servers = &server;
-    fixture.spec.n_dns_servers = 1;
-    buf_text(&fixture.list, "url\n");
-    for (int i = 0; i < 40; i++) buf_printf(&fixture.list, "http://h%d.example/\n", i);
+    job.spec.dns_servers = &server;
+    job.spec.n_dns_servers = 1;
+    buf_text(&job.list, "url\n");
+    for (int i = 0; i < 40; i++) buf_printf(&job.list, "http://h%d.example/\n", i);
     /* Rows that ask for no name say nothing about the network. */
-    buf_text(&fixture.list, "http://127.0.0.1:1/\n\"data:,x\"\n");
-    ready(&fixture);
-    EXPECT_OK(harness_run(&fixture.harness, JOB_PLAN, NULL), &fixture.harness.err);
-    EXPECT_EQ(harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks), ERR_UNAVAILABLE);
-    fixture.harness.attempt = 3;
-    EXPECT_OK(harness_run(&fixture.harness, JOB_WORK, fixture.harness.host.tasks),
-              &fixture.harness.err);
-    EXPECT_EQ(harness_counter(&fixture.harness, "status.dns_failed") +
-                  harness_counter(&fixture.harness, "status.dns_timeout"),
+    buf_text(&job.list, "http://127.0.0.1:1/\n\"data:,x\"\n");
+    download_job_ready(&job);
+    EXPECT_OK(download_job_plan(&job), &job.harness.err);
+    EXPECT_EQ(download_job_work(&job, 0), ERR_UNAVAILABLE);
+    job.harness.attempt = 3;
+    EXPECT_OK(download_job_work(&job, 0), &job.harness.err);
+    EXPECT_EQ(harness_counter(&job.harness, "status.dns_failed") +
+                  harness_counter(&job.harness, "status.dns_timeout"),
               40);
-    fixture_deinit(&fixture);
+    download_job_deinit(&job);
 }
 
-static int check_spec(struct fixture *fixture, struct err *err)
+static int check_spec(struct download_job *job, struct err *err)
 {
-    const size_t bytes = vlmq__jobs__download__pack(&fixture->spec, fixture->packed);
-    return job_download.check(fixture->packed, bytes, err);
+    return job_download.check(job->packed, download_job_pack(job), err);
 }
 
 TEST(check, names_the_option_that_is_wrong)
 {
     UNUSED_STATE;
-    struct fixture fixture;
+    struct download_job job;
     struct err err;
-    fixture_init(&fixture);
-    char *extra[] = {(char *)(uintptr_t) "width"};
-    const Vlmq__Jobs__Download good = fixture.spec;
-    EXPECT_OK(check_spec(&fixture, &err), &err);
+    job_init(&job);
+    char *extra[] = {text("width")};
+    const Vlmq__Jobs__Download good = job.spec;
+    EXPECT_OK(check_spec(&job, &err), &err);
 #define WRONG(change, option)                                              \
     do {                                                                   \
-        fixture.spec = good;                                               \
+        job.spec = good;                                                   \
         change;                                                            \
-        EXPECT_EQ(check_spec(&fixture, &err), ERR_INVALID);                \
+        EXPECT_EQ(check_spec(&job, &err), ERR_INVALID);                    \
         if (!strstr(err.msg, option)) fail_msg("%s: %s", option, err.msg); \
     } while (0)
-    WRONG(fixture.spec.quality = 101, "--quality must be 1 to 100");
-    WRONG(fixture.spec.image_size = 1000000, "--image-size");
-    WRONG(fixture.spec.shard_rows = 2000000, "--shard-rows");
-    WRONG(fixture.spec.transfers = 5000, "--transfers");
-    WRONG(fixture.spec.per_host = 5000, "--per-host");
-    char *words[] = {(char *)(uintptr_t) "noai", (char *)(uintptr_t) "no ai"};
-    WRONG((fixture.spec.opt_out_directives = words, fixture.spec.n_opt_out_directives = 2),
+    WRONG(job.spec.quality = 101, "--quality must be 1 to 100");
+    WRONG(job.spec.image_size = 1000000, "--image-size");
+    WRONG(job.spec.shard_rows = 2000000, "--shard-rows");
+    WRONG(job.spec.transfers = 5000, "--transfers");
+    WRONG(job.spec.per_host = 5000, "--per-host");
+    char *words[] = {text("noai"), text("no ai")};
+    WRONG((job.spec.opt_out_directives = words, job.spec.n_opt_out_directives = 2),
           "--opt-out-directives");
-    WRONG((fixture.spec.opt_out_directives = words, fixture.spec.n_opt_out_directives = 1,
-           fixture.spec.ignore_opt_out = true),
+    WRONG((job.spec.opt_out_directives = words, job.spec.n_opt_out_directives = 1,
+           job.spec.ignore_opt_out = true),
           "--ignore-opt-out");
-    char *servers[] = {(char *)(uintptr_t) "127.0.0.1", (char *)(uintptr_t) "ns.example"};
-    WRONG((fixture.spec.dns_servers = servers, fixture.spec.n_dns_servers = 2),
+    char *servers[] = {text("127.0.0.1"), text("ns.example")};
+    WRONG((job.spec.dns_servers = servers, job.spec.n_dns_servers = 2),
           "--dns-servers: \"ns.example\"");
-    WRONG(fixture.spec.retries = 2, "--no-retries");
-    WRONG(fixture.spec.redirects = 51, "--redirects");
-    WRONG(fixture.spec.body_bytes = UINT64_MAX, "--body-bytes");
-    WRONG((fixture.spec.body_bytes = 1 << 30, fixture.spec.transfers = 1024), "--body-bytes");
-    WRONG(fixture.spec.pixels = UINT64_MAX, "--pixels");
-    WRONG(fixture.spec.timeout_ms = UINT32_MAX, "--timeout-ms");
-    WRONG(fixture.spec.decode_threads = 1000, "--decode-threads");
-    WRONG(fixture.spec.resize_mode = 99, "--resize-mode");
-    WRONG(fixture.spec.input_format = 99, "--input-format");
-    WRONG(fixture.spec.output = (char *)(uintptr_t) "", "--output");
-    WRONG(fixture.spec.input = (char *)(uintptr_t) "s3://b/list.csv", "s3://b/list.csv");
-    WRONG(fixture.spec.caption_column = (char *)(uintptr_t) "url", "--caption-column");
-    WRONG((fixture.spec.extra_columns = extra, fixture.spec.n_extra_columns = 1),
-          "--extra-columns");
-    WRONG(fixture.spec.user_agent = (char *)(uintptr_t) "a\r\nb", "--user-agent");
-    WRONG(fixture.spec.background = (char *)(uintptr_t) "grey", "--background must be");
-    WRONG(fixture.spec.background = (char *)(uintptr_t) "#12345", "--background must be");
-    WRONG(fixture.spec.compute_hash = 99, "--compute-hash");
-    WRONG((fixture.spec.compute_hash = 3,
-           fixture.spec.verify_hash_column = (char *)(uintptr_t) "sum"),
+    WRONG(job.spec.retries = 2, "--no-retries");
+    WRONG(job.spec.redirects = 51, "--redirects");
+    WRONG(job.spec.body_bytes = UINT64_MAX, "--body-bytes");
+    WRONG((job.spec.body_bytes = 1 << 30, job.spec.transfers = 1024), "--body-bytes");
+    WRONG(job.spec.pixels = UINT64_MAX, "--pixels");
+    WRONG(job.spec.timeout_ms = UINT32_MAX, "--timeout-ms");
+    WRONG(job.spec.decode_threads = 1000, "--decode-threads");
+    WRONG(job.spec.resize_mode = 99, "--resize-mode");
+    WRONG(job.spec.input_format = 99, "--input-format");
+    WRONG(job.spec.output = text(""), "--output");
+    WRONG(job.spec.input = text("s3://b/list.csv"), "s3://b/list.csv");
+    WRONG(job.spec.caption_column = text("url"), "--caption-column");
+    WRONG((job.spec.extra_columns = extra, job.spec.n_extra_columns = 1), "--extra-columns");
+    WRONG(job.spec.user_agent = text("a\r\nb"), "--user-agent");
+    WRONG(job.spec.background = text("grey"), "--background must be");
+    WRONG(job.spec.background = text("#12345"), "--background must be");
+    WRONG(job.spec.compute_hash = 99, "--compute-hash");
+    WRONG((job.spec.compute_hash = 3, job.spec.verify_hash_column = text("sum")),
           "--verify-hash-column");
-    WRONG(fixture.spec.verify_hash_column = (char *)(uintptr_t) "url", "--verify-hash-column");
+    WRONG(job.spec.verify_hash_column = text("url"), "--verify-hash-column");
 #undef WRONG
     EXPECT_EQ(job_download.check((const uint8_t *)"\xff\xff", 2, &err), ERR_INVALID);
-    fixture_deinit(&fixture);
+    download_job_deinit(&job);
 }
 
 int main(void)
@@ -696,5 +495,5 @@ int main(void)
         RUN(download, survives_a_failed_allocation_anywhere),
         RUN(download, blames_the_machine_when_no_name_resolves),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, web_stop);
 }

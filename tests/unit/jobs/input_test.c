@@ -1,77 +1,62 @@
 /* input_test.c - inputs of every format end in the same rows: planned, cut, kept and read back. */
-#include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/store/store.h"
-#include "proto/schema/jobs/download.pb-c.h"
-#include "tests/unit/jobs/job_harness.h"
+#include "tests/unit/jobs/download_job.h"
 #include "worker/jobs/download/list_input.h"
 #include "worker/jobs/download/list_json.h"
 #include "worker/jobs/download/list_slice.h"
 
-#include <stdio.h>
 #include <sys/stat.h>
-
-extern const struct job_kind job_download;
 
 /* A job over one input, and the rows that its tasks see. */
 struct scene {
-    struct harness harness;
+    struct download_job job;
     struct arena arena;
-    const char *dir;
-    char input[400], output[300];
-    Vlmq__Jobs__Download spec;
-    uint8_t packed[2048];
     char *extra[LIST_EXTRA_MAX];
     uint32_t outputs; /* that were made */
 };
 
 static void scene_init(struct scene *scene)
 {
-    *scene = (struct scene){.dir = test_dir_new()};
-    harness_init(&scene->harness, &job_download);
+    *scene = (struct scene){0};
+    download_job_init(&scene->job, "list");
     arena_init(&scene->arena, 0);
-    (void)snprintf(scene->output, sizeof scene->output, "%s/out", scene->dir);
-    vlmq__jobs__download__init(&scene->spec);
-    scene->spec.input = scene->input;
-    scene->spec.output = scene->output;
-    scene->spec.caption_column = (char *)(uintptr_t) "caption";
-    scene->spec.extra_columns = scene->extra;
-    scene->spec.shard_rows = 10;
+    scene->job.spec.caption_column = text("caption");
+    scene->job.spec.extra_columns = scene->extra;
+    scene->job.spec.shard_rows = 10;
 }
 
 static void scene_deinit(struct scene *scene)
 {
     arena_deinit(&scene->arena);
-    harness_deinit(&scene->harness);
-    test_dir_remove(scene->dir);
+    download_job_deinit(&scene->job);
 }
 
 static void extra(struct scene *scene, const char *name)
 {
-    scene->extra[scene->spec.n_extra_columns++] = (char *)(uintptr_t)name;
+    scene->extra[scene->job.spec.n_extra_columns++] = text(name);
 }
 
+/* The input is a file of tests/golden. */
 static void golden(struct scene *scene, const char *name)
 {
-    (void)snprintf(scene->input, sizeof scene->input, "%s/golden/lists/%s", TESTS_DIR, name);
+    (void)snprintf(scene->job.input, sizeof scene->job.input, "%s/golden/%s", TESTS_DIR, name);
 }
 
 /* Writes a list of the test's own. */
 static void put(struct scene *scene, const char *name, const void *data, size_t bytes)
 {
     struct err err;
-    (void)snprintf(scene->input, sizeof scene->input, "%s/%s", scene->dir, name);
-    EXPECT_OK(fs_put(scene->input, data, bytes, &err), &err);
+    (void)snprintf(scene->job.input, sizeof scene->job.input, "%s/%s", scene->job.dir, name);
+    EXPECT_OK(fs_put(scene->job.input, data, bytes, &err), &err);
 }
 
 static int plan(struct scene *scene)
 {
-    EXPECT(vlmq__jobs__download__get_packed_size(&scene->spec) <= sizeof scene->packed);
-    const size_t bytes = vlmq__jobs__download__pack(&scene->spec, scene->packed);
-    scene->harness.spec = (struct job_bytes){scene->packed, bytes};
-    scene->harness.host.tasks_count = 0;
-    return harness_run(&scene->harness, JOB_PLAN, NULL);
+    (void)download_job_pack(&scene->job);
+    scene->job.harness.host.tasks_count = 0;
+    return download_job_plan(&scene->job);
 }
 
 static void add_slice(struct buf *out, const struct download_options *options,
@@ -108,13 +93,19 @@ static void read_back(struct scene *scene, struct buf *out)
     struct store *store = NULL;
     struct err err;
     buf_clear(out);
-    EXPECT_OK(download_options_init(&options, &scene->arena, scene->harness.spec.data,
-                                    scene->harness.spec.bytes, &err),
+    EXPECT_OK(download_options_init(&options, &scene->arena, scene->job.harness.spec.data,
+                                    scene->job.harness.spec.bytes, &err),
               &err);
     EXPECT_OK(store_open(&store, options.output, false, &err), &err);
-    for (uint32_t i = 0; i < scene->harness.host.tasks_count; i++)
-        add_slice(out, &options, &scene->harness.host.tasks[i], store);
+    for (uint32_t i = 0; i < scene->job.harness.host.tasks_count; i++)
+        add_slice(out, &options, &scene->job.harness.host.tasks[i], store);
     store_close(store);
+}
+
+static void plan_and_read(struct scene *scene, struct buf *out)
+{
+    EXPECT_OK(plan(scene), &scene->job.harness.err);
+    read_back(scene, out);
 }
 
 /* The rows that a list of the test's own gives, or the error's sentence. */
@@ -124,12 +115,12 @@ static void expect_rows(const char *name, const void *data, size_t bytes, const 
     struct buf out;
     buf_init(&out, 0);
     scene_init(&scene);
-    scene.spec.caption_column = (char *)(uintptr_t) "";
+    scene.job.spec.caption_column = text("");
     extra(&scene, "n");
     put(&scene, name, data, bytes);
     const int rc = plan(&scene);
     if (!rc) read_back(&scene, &out);
-    if (rc) buf_text(&out, scene.harness.err.msg);
+    if (rc) buf_text(&out, scene.job.harness.err.msg);
     if (rc ? !strstr(buf_str(&out), want) : strcmp(buf_str(&out), want) != 0)
         print_message("%.200s gives %s", (const char *)data, buf_str(&out));
     EXPECT(rc ? strstr(buf_str(&out), want) != NULL : strcmp(buf_str(&out), want) == 0);
@@ -141,7 +132,8 @@ static void expect_rows(const char *name, const void *data, size_t bytes, const 
 TEST(input, formats_of_one_list_give_the_same_rows)
 {
     UNUSED_STATE;
-    static const char *const names[] = {"list.csv", "list.jsonl", "list.json", "list.parquet"};
+    static const char *const names[] = {"lists/list.csv", "lists/list.jsonl", "lists/list.json",
+                                        "lists/list.parquet"};
     struct buf first, other;
     buf_init(&first, 0);
     buf_init(&other, 0);
@@ -153,12 +145,11 @@ TEST(input, formats_of_one_list_give_the_same_rows)
         scene_init(&scene);
         extra(&scene, "tag");
         golden(&scene, names[i]);
-        EXPECT_OK(plan(&scene), &scene.harness.err);
-        EXPECT_EQ(scene.harness.host.tasks_count, 5);
-        read_back(&scene, i ? &other : &first);
+        plan_and_read(&scene, i ? &other : &first);
+        EXPECT_EQ(scene.job.harness.host.tasks_count, 5);
         if (i) EXPECT_TEXT(buf_str(&other), buf_str(&first));
         /* Rows that are made are kept, with nothing but the wanted columns. */
-        (void)snprintf(kept, sizeof kept, "%s/_vlmq/rows/00004", scene.output);
+        (void)snprintf(kept, sizeof kept, "%s/_vlmq/rows/00004", scene.job.output);
         EXPECT_EQ(fs_exists(kept), i >= 2);
         if (i >= 2) EXPECT_OK(fs_size(&bytes, kept, &err), &err);
         scene_deinit(&scene);
@@ -171,19 +162,19 @@ TEST(input, formats_of_one_list_give_the_same_rows)
 TEST(input, numbers_and_booleans_keep_their_types)
 {
     UNUSED_STATE;
-    static const char *const names[] = {"list.jsonl", "list.json", "list.parquet"};
+    static const char *const names[] = {"lists/list.jsonl", "lists/list.json",
+                                        "lists/list.parquet"};
     struct buf out;
     buf_init(&out, 0);
     for (size_t i = 0; i < 3; i++) {
         struct scene scene;
         scene_init(&scene);
-        scene.spec.caption_column = (char *)(uintptr_t) "";
+        scene.job.spec.caption_column = text("");
         extra(&scene, "size");
         extra(&scene, "score");
         extra(&scene, "safe");
         golden(&scene, names[i]);
-        EXPECT_OK(plan(&scene), &scene.harness.err);
-        read_back(&scene, &out);
+        plan_and_read(&scene, &out);
         EXPECT(strstr(buf_str(&out), "https://h0.example/0.jpg|-|0|0.0|true\n"));
         EXPECT(strstr(buf_str(&out), "https://h2.example/5.jpg|-|500|0.625|false\n"));
         scene_deinit(&scene);
@@ -202,10 +193,9 @@ TEST(input, parquet_values_become_json)
     buf_init(&out, 0);
     scene_init(&scene);
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) extra(&scene, columns[i]);
-    (void)snprintf(scene.input, sizeof scene.input, "%s/golden/parquet/groups.parquet", TESTS_DIR);
-    EXPECT_OK(plan(&scene), &scene.harness.err);
-    EXPECT_EQ(scene.harness.host.tasks_count, 9);
-    read_back(&scene, &out);
+    golden(&scene, "parquet/groups.parquet");
+    plan_and_read(&scene, &out);
+    EXPECT_EQ(scene.job.harness.host.tasks_count, 9);
     const char *row = strstr(buf_str(&out), "/003.jpg");
     EXPECT(row != NULL);
     EXPECT(!strncmp(row, "/003.jpg|row 3|", 15));
@@ -239,16 +229,16 @@ TEST(input, parquet_is_known_by_name_option_and_first_bytes)
     struct buf list;
     struct err err;
     scene_init(&scene);
-    golden(&scene, "list.parquet");
+    golden(&scene, "lists/list.parquet");
     buf_init(&list, 0);
-    EXPECT_OK(fs_read(&list, scene.input, 1 << 20, &err), &err);
+    EXPECT_OK(fs_read(&list, scene.job.input, 1 << 20, &err), &err);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         put(&scene, cases[i].name, list.data, list.len);
-        scene.spec.input_format = cases[i].format;
+        scene.job.spec.input_format = cases[i].format;
         const int rc = plan(&scene);
-        if (!cases[i].refusal) EXPECT_OK(rc, &scene.harness.err);
+        if (!cases[i].refusal) EXPECT_OK(rc, &scene.job.harness.err);
         if (cases[i].refusal) EXPECT_EQ(rc, ERR_INVALID);
-        if (cases[i].refusal) EXPECT(strstr(scene.harness.err.msg, cases[i].refusal));
+        if (cases[i].refusal) EXPECT(strstr(scene.job.harness.err.msg, cases[i].refusal));
     }
     buf_deinit(&list);
     expect_rows("part-00000", "url,n\n", 6, "does not tell its format");
@@ -274,15 +264,15 @@ TEST(input, parquet_columns_are_checked_before_the_output_is_made)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct scene scene;
         scene_init(&scene);
-        scene.spec.caption_column = (char *)(uintptr_t) "";
-        scene.spec.url_column = (char *)(uintptr_t)cases[i].url;
+        scene.job.spec.caption_column = text("");
+        scene.job.spec.url_column = text(cases[i].url);
         if (cases[i].extra) extra(&scene, cases[i].extra);
-        (void)snprintf(scene.input, sizeof scene.input, "%s/golden/%s", TESTS_DIR, cases[i].file);
+        golden(&scene, cases[i].file);
         EXPECT_EQ(plan(&scene), ERR_INVALID);
-        if (!strstr(scene.harness.err.msg, cases[i].sentence))
-            print_message("%s\n", scene.harness.err.msg);
-        EXPECT(strstr(scene.harness.err.msg, cases[i].sentence));
-        EXPECT(!fs_exists(scene.output));
+        if (!strstr(scene.job.harness.err.msg, cases[i].sentence))
+            print_message("%s\n", scene.job.harness.err.msg);
+        EXPECT(strstr(scene.job.harness.err.msg, cases[i].sentence));
+        EXPECT(!fs_exists(scene.job.output));
         scene_deinit(&scene);
     }
 }
@@ -296,18 +286,18 @@ TEST(input, parquet_outputs_are_claimed_for_the_file)
     struct err err;
     char path[400], digest[HASH_SHA256_TEXT];
     scene_init(&scene);
-    golden(&scene, "list.parquet");
-    EXPECT_OK(plan(&scene), &scene.harness.err);
-    EXPECT_OK(plan(&scene), &scene.harness.err);
+    golden(&scene, "lists/list.parquet");
+    EXPECT_OK(plan(&scene), &scene.job.harness.err);
+    EXPECT_OK(plan(&scene), &scene.job.harness.err);
     buf_init(&list, 0);
     buf_init(&claim, 0);
-    EXPECT_OK(fs_read(&list, scene.input, 1 << 20, &err), &err);
+    EXPECT_OK(fs_read(&list, scene.job.input, 1 << 20, &err), &err);
     hash_sha256_text(digest, list.data, list.len);
-    (void)snprintf(path, sizeof path, "%s/_vlmq/job.json", scene.output);
+    (void)snprintf(path, sizeof path, "%s/_vlmq/job.json", scene.job.output);
     EXPECT_OK(fs_read(&claim, path, 1 << 20, &err), &err);
     EXPECT(strstr(buf_str(&claim), digest));
     /* Other bytes, the same rows: another list. */
-    (void)snprintf(scene.input, sizeof scene.input, "%s/golden/lists/list.json", TESTS_DIR);
+    golden(&scene, "lists/list.json");
     EXPECT_EQ(plan(&scene), ERR_INVALID);
     buf_deinit(&list);
     buf_deinit(&claim);
@@ -366,15 +356,15 @@ static void put_file(struct scene *scene, const char *folder, const char *name, 
 {
     char path[400];
     struct err err;
-    (void)snprintf(path, sizeof path, "%s/%s", scene->dir, folder);
+    (void)snprintf(path, sizeof path, "%s/%s", scene->job.dir, folder);
     EXPECT_OK(fs_mkdirs(path, &err), &err);
-    (void)snprintf(path, sizeof path, "%s/%s/%s", scene->dir, folder, name);
+    (void)snprintf(path, sizeof path, "%s/%s/%s", scene->job.dir, folder, name);
     EXPECT_OK(fs_put(path, text, strlen(text), &err), &err);
 }
 
 static void name_input(struct scene *scene, const char *input)
 {
-    (void)snprintf(scene->input, sizeof scene->input, "%s/%s", scene->dir, input);
+    (void)snprintf(scene->job.input, sizeof scene->job.input, "%s/%s", scene->job.dir, input);
 }
 
 static void expect_input(struct scene *scene, const char *input, const char *want)
@@ -383,9 +373,9 @@ static void expect_input(struct scene *scene, const char *input, const char *wan
     buf_init(&out, 0);
     name_input(scene, input);
     /* Each input has an output of its own. */
-    (void)snprintf(scene->output, sizeof scene->output, "%s/out%u", scene->dir, scene->outputs++);
-    EXPECT_OK(plan(scene), &scene->harness.err);
-    read_back(scene, &out);
+    (void)snprintf(scene->job.output, sizeof scene->job.output, "%s/out%u", scene->job.dir,
+                   scene->outputs++);
+    plan_and_read(scene, &out);
     if (strcmp(buf_str(&out), want) != 0) print_message("%s\n", input);
     EXPECT_TEXT(buf_str(&out), want);
     buf_deinit(&out);
@@ -394,11 +384,12 @@ static void expect_input(struct scene *scene, const char *input, const char *wan
 static void expect_refused(struct scene *scene, const char *input, int code, const char *sentence)
 {
     name_input(scene, input);
-    (void)snprintf(scene->output, sizeof scene->output, "%s/not-made", scene->dir);
+    (void)snprintf(scene->job.output, sizeof scene->job.output, "%s/not-made", scene->job.dir);
     EXPECT_EQ(plan(scene), code);
-    if (!strstr(scene->harness.err.msg, sentence)) print_message("%s\n", scene->harness.err.msg);
-    EXPECT(strstr(scene->harness.err.msg, sentence));
-    EXPECT(!fs_exists(scene->output));
+    if (!strstr(scene->job.harness.err.msg, sentence))
+        print_message("%s\n", scene->job.harness.err.msg);
+    EXPECT(strstr(scene->job.harness.err.msg, sentence));
+    EXPECT(!fs_exists(scene->job.output));
 }
 
 /* Files in the order of their names, each with its own header; shards span them. */
@@ -408,7 +399,7 @@ TEST(input, folders_and_patterns_are_one_list)
     static const char others[] = "x|X|1\ny|-|true\n--\nz|-|-\n--\n";
     struct scene scene;
     scene_init(&scene);
-    scene.spec.shard_rows = 2;
+    scene.job.spec.shard_rows = 2;
     extra(&scene, "n");
     put_file(&scene, "csv", "10.csv", "caption,url,n\nC,c,3\n\"never closed\n");
     put_file(&scene, "csv", "01.csv",
@@ -451,23 +442,22 @@ TEST(input, folders_of_parquet_are_one_list)
     buf_init(&list, 0);
     scene_init(&scene);
     extra(&scene, "score");
-    scene.spec.shard_rows = 1000;
-    golden(&scene, "list.parquet");
-    EXPECT_OK(plan(&scene), &scene.harness.err);
-    read_back(&scene, &once);
-    EXPECT_OK(fs_read(&list, scene.input, 1 << 20, &err), &err);
+    scene.job.spec.shard_rows = 1000;
+    golden(&scene, "lists/list.parquet");
+    plan_and_read(&scene, &once);
+    EXPECT_OK(fs_read(&list, scene.job.input, 1 << 20, &err), &err);
     /* As Spark names and surrounds them. */
     put_file(&scene, "rows.parquet", "_SUCCESS", "");
     put_file(&scene, "rows.parquet", ".part-0.snappy.parquet.crc", "x");
     for (int i = 0; i < 2; i++) {
-        (void)snprintf(path, sizeof path, "%s/rows.parquet/part-%d.snappy.parquet", scene.dir, i);
+        (void)snprintf(path, sizeof path, "%s/rows.parquet/part-%d.snappy.parquet", scene.job.dir,
+                       i);
         EXPECT_OK(fs_put(path, list.data, list.len, &err), &err);
     }
     name_input(&scene, "rows.parquet");
     EXPECT_EQ(plan(&scene), ERR_INVALID); /* another list over the same output */
-    (void)snprintf(scene.output, sizeof scene.output, "%s/two", scene.dir);
-    EXPECT_OK(plan(&scene), &scene.harness.err);
-    read_back(&scene, &twice);
+    (void)snprintf(scene.job.output, sizeof scene.job.output, "%s/two", scene.job.dir);
+    plan_and_read(&scene, &twice);
     EXPECT_EQ(twice.len, once.len * 2 - 3); /* one shard: one "--" */
     EXPECT_MEM(twice.data, once.data, once.len - 3);
     EXPECT_MEM(twice.data + once.len - 3, once.data, once.len);
@@ -482,7 +472,7 @@ TEST(input, folders_that_are_no_list_are_refused)
     UNUSED_STATE;
     struct scene scene;
     scene_init(&scene);
-    scene.spec.caption_column = (char *)(uintptr_t) "";
+    scene.job.spec.caption_column = text("");
     put_file(&scene, "mixed", "a.csv", "url\nhttp://h/\n");
     put_file(&scene, "mixed", "b.txt", "http://h/\n");
     put_file(&scene, "none", "README", "not a list\n");
@@ -499,18 +489,18 @@ TEST(input, folders_that_are_no_list_are_refused)
     expect_refused(&scene, "mixed/*.parquet", ERR_NOT_FOUND, "no file matches");
     expect_refused(&scene, "nowhere", ERR_INVALID, "does not tell its format");
     expect_refused(&scene, "nowhere.csv", ERR_NOT_FOUND, "nowhere.csv");
-    scene.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_JSON;
+    scene.job.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_JSON;
     expect_refused(&scene, "mixed", ERR_NOT_FOUND, "no json lists");
     /* Named formats choose among files, and read what has no telling name. */
-    scene.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_TXT;
+    scene.job.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_TXT;
     expect_input(&scene, "mixed", "http://h/|-\n--\n");
     expect_input(&scene, "none", "not a list|-\n--\n");
     /* A later file without the column ends the planning, before the output is anybody's. */
-    scene.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO;
+    scene.job.spec.input_format = VLMQ__JOBS__DOWNLOAD_FORMAT__DOWNLOAD_FORMAT_AUTO;
     name_input(&scene, "columns");
     EXPECT_EQ(plan(&scene), ERR_INVALID);
-    EXPECT(strstr(scene.harness.err.msg, "b.csv: there is no column \"url\""));
-    EXPECT_EQ(scene.harness.host.tasks_count, 0);
+    EXPECT(strstr(scene.job.harness.err.msg, "b.csv: there is no column \"url\""));
+    EXPECT_EQ(scene.job.harness.host.tasks_count, 0);
     scene_deinit(&scene);
 }
 
@@ -522,15 +512,15 @@ TEST(input, fingerprints_of_folders_tell_their_files_apart)
     struct err err;
     char from[400], to[400];
     scene_init(&scene);
-    scene.spec.caption_column = (char *)(uintptr_t) "";
+    scene.job.spec.caption_column = text("");
     put_file(&scene, "lists", "a.txt", "http://h/1\n");
     put_file(&scene, "lists", "b.txt", "http://h/2\n");
     name_input(&scene, "lists");
-    EXPECT_OK(plan(&scene), &scene.harness.err);
-    (void)snprintf(from, sizeof from, "%s/lists/b.txt", scene.dir);
-    (void)snprintf(to, sizeof to, "%s/lists/c.txt", scene.dir);
+    EXPECT_OK(plan(&scene), &scene.job.harness.err);
+    (void)snprintf(from, sizeof from, "%s/lists/b.txt", scene.job.dir);
+    (void)snprintf(to, sizeof to, "%s/lists/c.txt", scene.job.dir);
     EXPECT_EQ(rename(from, to), 0);
-    EXPECT_OK(plan(&scene), &scene.harness.err);
+    EXPECT_OK(plan(&scene), &scene.job.harness.err);
     put_file(&scene, "lists", "a.txt", "http://h/1\nhttp://h/2\n");
     put_file(&scene, "lists", "c.txt", "");
     EXPECT_EQ(plan(&scene), ERR_INVALID);
@@ -590,14 +580,15 @@ static void put_made(struct scene *scene)
     struct buf list;
     struct err err;
     char folder[400];
+    static const char *const from[] = {"lists/list.parquet", "lists/list.json", "lists/list.csv"};
     buf_init(&list, 0);
     scene_init(scene);
-    (void)snprintf(folder, sizeof folder, "%s/many", scene->dir);
+    (void)snprintf(folder, sizeof folder, "%s/many", scene->job.dir);
     EXPECT_OK(fs_mkdirs(folder, &err), &err);
     for (size_t i = 0; i < 3; i++) {
         buf_clear(&list);
-        golden(scene, i < 2 ? made[i] : "list.csv");
-        EXPECT_OK(fs_read(&list, scene->input, 1 << 20, &err), &err);
+        golden(scene, from[i]);
+        EXPECT_OK(fs_read(&list, scene->job.input, 1 << 20, &err), &err);
         put(scene, i < 2 ? made[i] : "many/a.csv", list.data, list.len);
         if (i == 2) put(scene, "many/b.csv", list.data, list.len);
     }
@@ -616,8 +607,8 @@ TEST(input, a_parquet_file_that_changes_while_it_is_read_is_refused)
     buf_init(&list, 0);
     put_made(&scene);
     name_input(&scene, "list.parquet");
-    EXPECT_OK(fs_read(&list, scene.input, 1 << 20, &err), &err);
-    EXPECT_OK(stream_open(&stream, scene.input, &err), &err);
+    EXPECT_OK(fs_read(&list, scene.job.input, 1 << 20, &err), &err);
+    EXPECT_OK(stream_open(&stream, scene.job.input, &err), &err);
     EXPECT_OK(list_source_read(stream.source, line, sizeof line, &got, &err), &err);
     EXPECT_EQ(got, sizeof line);
     put(&scene, "list.parquet", list.data, list.len); /* the same bytes, but who knows */
@@ -639,7 +630,7 @@ TEST(input, reading_can_be_ended_at_every_look)
         int rc = ERR_CANCELLED;
         name_input(&scene, made[i]);
         for (int64_t looks = 0; rc; looks++) {
-            EXPECT_OK(stream_open(&stream, scene.input, &err), &err);
+            EXPECT_OK(stream_open(&stream, scene.job.input, &err), &err);
             stream.looks_max = stream.looks + looks;
             rc = stream_read(&stream, &err);
             EXPECT(rc == 0 || rc == ERR_CANCELLED);
@@ -663,7 +654,7 @@ TEST(input, out_of_memory_is_a_sentence)
             struct stream stream;
             struct err err;
             (void)mem_fail(after, 1);
-            int rc = stream_open(&stream, scene.input, &err);
+            int rc = stream_open(&stream, scene.job.input, &err);
             if (!rc) rc = stream_read(&stream, &err);
             hit = mem_fail(-1, 0) > after;
             if (rc && rc != ERR_LIMIT) print_message("%s: %s\n", made[i], err.msg);

@@ -1,98 +1,46 @@
 /* resume_test.c - a shard whose attempt was interrupted is gone on with, and comes out as if it had
  * not been. */
-#include "common/base/fs.h"
 #include "common/base/hash.h"
-#include "proto/schema/jobs/download.pb-c.h"
-#include "tests/support/web_server.h"
-#include "tests/unit/jobs/job_harness.h"
+#include "tests/unit/jobs/download_job.h"
 #include "worker/jobs/download/journal.h"
 
 #include <dirent.h>
-#include <jansson.h>
 #include <math.h>
-#include <stdio.h>
 
-#define SCRIPT TESTS_DIR "/support/web_server.py"
-#define IMAGES TESTS_DIR "/golden/images"
-#define ROWS   120
-
-extern const struct job_kind job_download;
-
-static struct web_server web;
-
-static int start(void **state)
-{
-    (void)state;
-    web_server_start(&web, SCRIPT, IMAGES, NULL);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    web_server_stop(&web);
-    return 0;
-}
-
-struct run {
-    struct harness harness;
-    const char *dir;
-    char input[300], output[300];
-    uint8_t packed[1024];
-};
+#define ROWS 120
 
 /* Pictures, pages that are none, and rows that share a URL with one far before them. */
-static void write_list(const struct run *run)
+static void add_rows(struct download_job *run)
 {
-    struct buf list;
-    struct err err;
-    buf_init(&list, 0);
-    buf_text(&list, "url\n");
+    buf_text(&run->list, "url\n");
     for (uint32_t i = 0; i < ROWS; i++) {
         if (i % 10 == 3)
-            buf_printf(&list, "not a url %u\n", i);
+            buf_printf(&run->list, "not a url %u\n", i);
         else if (i % 10 == 7)
-            buf_printf(&list, "http://127.0.0.1:%d/jitter/gray2.png?same=%u\n", web.port, i % 3);
+            add_url(run, "jitter/gray2.png?same=%u\n", i % 3);
         else
-            buf_printf(&list, "http://127.0.0.1:%d/jitter/%s?row=%u\n", web.port,
-                       i % 4 ? "palette.png" : "gone.png", i);
+            add_url(run, "jitter/%s?row=%u\n", i % 4 ? "palette.png" : "gone.png", i);
     }
-    EXPECT_OK(fs_put(run->input, list.data, list.len, &err), &err);
-    buf_deinit(&list);
 }
 
-static void run_init(struct run *run)
+static void run_init(struct download_job *run)
 {
-    Vlmq__Jobs__Download spec = VLMQ__JOBS__DOWNLOAD__INIT;
-    *run = (struct run){.dir = test_dir_new()};
-    harness_init(&run->harness, &job_download);
-    (void)snprintf(run->input, sizeof run->input, "%s/list.csv", run->dir);
-    (void)snprintf(run->output, sizeof run->output, "%s/out", run->dir);
-    write_list(run);
-    spec.input = run->input;
-    spec.output = run->output;
-    spec.image_size = 16;
-    spec.transfers = 4;
-    spec.allow_private = true;
-    const size_t bytes = vlmq__jobs__download__pack(&spec, run->packed);
-    EXPECT(bytes <= sizeof run->packed);
-    run->harness.spec = (struct job_bytes){run->packed, bytes};
-    EXPECT_OK(harness_run(&run->harness, JOB_PLAN, NULL), &run->harness.err);
+    download_job_init(run, "list.csv");
+    add_rows(run);
+    run->spec.image_size = 16;
+    run->spec.transfers = 4;
+    run->spec.allow_private = true;
+    download_job_ready(run);
+    EXPECT_OK(download_job_plan(run), &run->harness.err);
 }
 
-static void run_deinit(struct run *run)
+static int work(struct download_job *run)
 {
-    harness_deinit(&run->harness);
-    test_dir_remove(run->dir);
-}
-
-static int work(struct run *run)
-{
-    return harness_run(&run->harness, JOB_WORK, &run->harness.host.tasks[0]);
+    return download_job_work(run, 0);
 }
 
 /* Until the worker leaves after so many rows. */
-static void interrupt(struct run *run, int64_t items)
+static void interrupt(struct download_job *run, int64_t items)
 {
     struct job_host *host = &run->harness.host;
     host->stop_at_items = items;
@@ -106,57 +54,51 @@ static void interrupt(struct run *run, int64_t items)
 /* How often the server was asked for pictures, by all runs so far. */
 static int64_t requests(void)
 {
-    char command[700], text[32] = "";
-    (void)snprintf(command, sizeof command,
-                   "python3 -c 'import json, urllib.request as u; print(sum(n for path, n in "
-                   "json.load(u.urlopen(\"http://127.0.0.1:%d/counts\")).items() if \"jitter\" "
-                   "in path))'",
-                   web.port);
-    FILE *pipe = popen(command, "r");
-    EXPECT(pipe != NULL);
-    EXPECT(fgets(text, sizeof text, pipe) != NULL);
-    EXPECT_EQ(pclose(pipe), 0);
-    return strtoll(text, NULL, 10);
+    json_t *counts = web_counts(), *count;
+    const char *path;
+    int64_t sum = 0;
+    json_object_foreach(counts, path, count)
+    {
+        if (strstr(path, "jitter")) sum += json_integer_value(count);
+    }
+    json_decref(counts);
+    return sum;
 }
 
-static void digest_of(char digest[HASH_SHA256_TEXT], const struct run *run, const char *suffix)
+static void digest_of(char digest[HASH_SHA256_TEXT], const struct download_job *run,
+                      const char *suffix)
 {
-    struct buf text;
-    struct err err;
-    char path[600];
-    (void)snprintf(path, sizeof path, "%s/00000%s", run->output, suffix);
-    buf_init(&text, 0);
-    EXPECT_OK(fs_read(&text, path, 1 << 26, &err), &err);
-    EXPECT(text.len > 0);
-    hash_sha256_text(digest, text.data, text.len);
-    buf_deinit(&text);
+    struct buf file;
+    char name[64];
+    (void)snprintf(name, sizeof name, "00000%s", suffix);
+    buf_init(&file, 0);
+    output_read(&file, run, name);
+    EXPECT(file.len > 0);
+    hash_sha256_text(digest, file.data, file.len);
+    buf_deinit(&file);
 }
 
 /* The list has one host; its rows and failures, as the statistics tell them. */
-static void host_of(int64_t counts[2], const struct run *run)
+static void host_of(int64_t counts[2], const struct download_job *run)
 {
-    char path[600];
-    (void)snprintf(path, sizeof path, "%s/00000_stats.json", run->output);
-    json_t *stats = json_load_file(path, 0, NULL);
+    json_t *stats = output_json(run, "00000_stats.json");
     const json_t *hosts = json_object_get(stats, "hosts");
     EXPECT_EQ(json_array_size(hosts), 1);
-    counts[0] = json_integer_value(json_object_get(json_array_get(hosts, 0), "rows"));
-    counts[1] = json_integer_value(json_object_get(json_array_get(hosts, 0), "failed"));
+    counts[0] = number(json_array_get(hosts, 0), "rows");
+    counts[1] = number(json_array_get(hosts, 0), "failed");
     json_decref(stats);
 }
 
-static int64_t start_ms_of(const struct run *run)
+static int64_t start_ms_of(const struct download_job *run)
 {
-    char path[600];
-    (void)snprintf(path, sizeof path, "%s/00000_stats.json", run->output);
-    json_t *stats = json_load_file(path, 0, NULL);
+    json_t *stats = output_json(run, "00000_stats.json");
     const double start = json_number_value(json_object_get(stats, "start_time"));
     json_decref(stats);
     return llround(start * 1000);
 }
 
 /* The files and the counters are those of the calm run. */
-static void is_as(const struct run *run, const struct run *calm)
+static void is_as(const struct download_job *run, const struct download_job *calm)
 {
     static const char *const suffix[] = {".tar", ".idx", ".rows.jsonl"};
     char made[HASH_SHA256_TEXT], expected[HASH_SHA256_TEXT];
@@ -183,11 +125,11 @@ static void is_as(const struct run *run, const struct run *calm)
 }
 
 /* Names in the folder of the attempts; the last one is kept. */
-static uint32_t attempts(const struct run *run, char last[256])
+static uint32_t attempts(const struct download_job *run, char last[256])
 {
-    char path[600];
+    char path[TEST_PATH_BYTES];
     uint32_t count = 0;
-    (void)snprintf(path, sizeof path, "%s/_vlmq/attempt", run->output);
+    output_path(path, run, "_vlmq/attempt");
     DIR *dir = opendir(path);
     for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
         if (entry->d_name[0] == '.') continue;
@@ -198,7 +140,7 @@ static uint32_t attempts(const struct run *run, char last[256])
     return count;
 }
 
-static void calm_init(struct run *calm)
+static void calm_init(struct download_job *calm)
 {
     run_init(calm);
     EXPECT_OK(work(calm), &calm->harness.err);
@@ -209,7 +151,7 @@ static void calm_init(struct run *calm)
 TEST(resume, goes_on_behind_the_rows_that_are_written)
 {
     UNUSED_STATE;
-    struct run calm, run;
+    struct download_job calm, run;
     struct journal_cursor cursor;
     int64_t start_ms = 0;
     const int64_t before = requests();
@@ -231,8 +173,8 @@ TEST(resume, goes_on_behind_the_rows_that_are_written)
     EXPECT_EQ(attempts(&run, NULL), 0);
     /* What ran came to its end each time; three URLs have rows on both sides of three cuts. */
     EXPECT(requests() - before - 2 * asked <= 9);
-    run_deinit(&run);
-    run_deinit(&calm);
+    download_job_deinit(&run);
+    download_job_deinit(&calm);
 }
 
 static void flip(const char *path)
@@ -252,10 +194,10 @@ TEST(resume, begins_anew_where_the_files_are_not_what_they_were)
     UNUSED_STATE;
     static const char *const name[] = {"00000.tar", "00000.rows.jsonl", "00000.times.jsonl",
                                        "scratch/journal"};
-    struct run calm;
+    struct download_job calm;
     calm_init(&calm);
     for (uint32_t i = 0; i < 12; i++) {
-        struct run run;
+        struct download_job run;
         char folder[256], path[900];
         run_init(&run);
         interrupt(&run, 40);
@@ -271,16 +213,16 @@ TEST(resume, begins_anew_where_the_files_are_not_what_they_were)
         EXPECT_OK(work(&run), &run.harness.err);
         is_as(&run, &calm);
         EXPECT_EQ(attempts(&run, NULL), 0);
-        run_deinit(&run);
+        download_job_deinit(&run);
     }
-    run_deinit(&calm);
+    download_job_deinit(&calm);
 }
 
 /* A number that a disk has changed does not make the worker fetch all of a file into memory. */
 TEST(resume, does_not_believe_a_size)
 {
     UNUSED_STATE;
-    struct run calm, run;
+    struct download_job calm, run;
     struct journal_row row;
     uint8_t record[JOURNAL_BYTES];
     char folder[256], path[900];
@@ -302,14 +244,14 @@ TEST(resume, does_not_believe_a_size)
     EXPECT_EQ(fclose(file), 0);
     EXPECT_OK(work(&run), &run.harness.err);
     is_as(&run, &calm);
-    run_deinit(&run);
-    run_deinit(&calm);
+    download_job_deinit(&run);
+    download_job_deinit(&calm);
 }
 
 TEST(resume, does_not_believe_a_cursor)
 {
     UNUSED_STATE;
-    struct run calm, run;
+    struct download_job calm, run;
     calm_init(&calm);
     for (uint32_t i = 0; i < 3; i++) {
         run_init(&run);
@@ -328,22 +270,22 @@ TEST(resume, does_not_believe_a_cursor)
         }
         EXPECT_OK(work(&run), &run.harness.err);
         is_as(&run, &calm);
-        run_deinit(&run);
+        download_job_deinit(&run);
     }
-    run_deinit(&calm);
+    download_job_deinit(&calm);
 }
 
 TEST(resume, keeps_nothing_of_a_cancelled_job)
 {
     UNUSED_STATE;
-    struct run run;
+    struct download_job run;
     run_init(&run);
     interrupt(&run, 40);
     run.harness.host.stop_as = JOB_STOP_CANCELLED;
     run.harness.host.stop_at_items = 80;
     EXPECT_EQ(work(&run), ERR_CANCELLED);
     EXPECT_EQ(attempts(&run, NULL), 0);
-    run_deinit(&run);
+    download_job_deinit(&run);
 }
 
 TEST(journal, records_hold_every_field)
@@ -394,5 +336,5 @@ int main(void)
         RUN(resume, keeps_nothing_of_a_cancelled_job),
         RUN(journal, records_hold_every_field),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, web_start_images, web_stop);
 }
