@@ -466,6 +466,10 @@ void attempt_leave(struct attempt *attempt)
     private_name(mark, attempt->folder, LEFT_NAME);
     if (!attempt->keep && store_put(attempt->store, mark, "", 0, &err))
         log_info("attempt.unmarked", "msg=%s", log_quote(err.msg));
+    /* The one that has committed may have been here already; the mark has made the folder anew. */
+    if (!attempt->keep && attempt_check(attempt, &err) &&
+        store_remove_tree(attempt->store, attempt->folder, &err))
+        log_info("attempt.left", "msg=%s", log_quote(err.msg));
     mem_free(attempt);
 }
 

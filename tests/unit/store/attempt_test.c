@@ -139,6 +139,31 @@ TEST(attempt, left_files_are_there_for_the_next_one)
     test_dir_remove(dir);
 }
 
+TEST(attempt, who_leaves_after_another_has_committed_leaves_nothing)
+{
+    UNUSED_STATE;
+    struct attempt_manifest manifest;
+    struct store *store;
+    struct attempt *zombie, *winner;
+    struct store_file *file;
+    struct err err;
+    bool adopted;
+    char lease[2][LEASE_ID_BYTES];
+    const char *dir = test_dir_new();
+    id_lease(lease[0]);
+    id_lease(lease[1]);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&zombie, store, "t", lease[0], &adopted, &manifest, &err), &err);
+    EXPECT_OK(attempt_file_grow(zombie, &file, "a", &err), &err);
+    EXPECT_OK(attempt_open(&winner, store, "t", lease[1], &adopted, &manifest, &err), &err);
+    EXPECT_OK(attempt_commit(winner, &manifest, &adopted, &err), &err);
+    attempt_close(winner);
+    attempt_leave(zombie);
+    names_are(dir, "_vlmq/attempt", 0);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
 TEST(attempt, names_and_numbers_of_files_are_bounded)
 {
     UNUSED_STATE;
@@ -559,6 +584,7 @@ int main(void)
         RUN(attempt, digest_depends_on_the_output_alone),
         RUN(attempt, closing_without_commit_removes_its_files),
         RUN(attempt, left_files_are_there_for_the_next_one),
+        RUN(attempt, who_leaves_after_another_has_committed_leaves_nothing),
         RUN(attempt, names_and_numbers_of_files_are_bounded),
         RUN(attempt, overtaken_attempt_adopts_at_its_commit),
         RUN(attempt, overtaken_attempt_that_misses_its_folder_is_stale),

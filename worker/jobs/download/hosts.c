@@ -53,8 +53,8 @@ bool hosts_name(char dst[FETCH_HOST_BYTES], const char *url)
     if (len > port && strncmp(from + len - port, usual, port) == 0) len -= port;
     if (len == 0 || len >= FETCH_HOST_BYTES || from[0] == ':') return false;
     for (size_t i = 0; i < len; i++) {
-        const bool upper = from[i] >= 'A' && from[i] <= 'Z';
-        dst[i] = upper ? (char)(from[i] - 'A' + 'a') : from[i];
+        dst[i] = from[i];
+        if (from[i] >= 'A' && from[i] <= 'Z') dst[i] = (char)(from[i] | 0x20);
     }
     dst[len] = 0;
     return true;
