@@ -68,7 +68,7 @@ const char *fetch_status_text(enum fetch_status status);
 
 #define FETCH_URL_BYTES_MAX    8192 /* what servers accept; longer ones are data, not names */
 #define FETCH_TYPE_BYTES       96
-#define FETCH_TRANSFERS_MAX    1024 /* sockets: within the usual limit of open files */
+#define FETCH_TRANSFERS_MAX    4096 /* sockets, and buffers of 64 KiB */
 #define FETCH_REDIRECTS_MAX    50
 #define FETCH_HEADER_BYTES_MAX (256 * 1024) /* of all hops of one try */
 /* Longer pauses that a host asks for are cut to this: its rows fail long before. */
