@@ -142,7 +142,7 @@ TEST(attempt, left_files_are_there_for_the_next_one)
 TEST(attempt, who_leaves_after_another_has_committed_leaves_nothing)
 {
     UNUSED_STATE;
-    struct attempt_manifest manifest;
+    struct attempt_manifest manifest = {0};
     struct store *store;
     struct attempt *zombie, *winner;
     struct store_file *file;
