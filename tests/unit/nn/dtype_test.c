@@ -4,9 +4,9 @@
 
 #include "tests/support/test.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* What a pattern of so many exponent and fraction bits means, by the definition of IEEE 754. */
 static double meaning(uint32_t pattern, int exponent_bits, int fraction_bits)
@@ -72,10 +72,12 @@ TEST(dtype, narrowing_agrees_with_numpy)
     UNUSED_STATE;
     FILE *file = fopen(TESTS_DIR "/golden/nn/narrow.txt", "r");
     EXPECT(file);
-    uint32_t bits, f16, bf16, rows = 0;
-    while (fscanf(file, "%" SCNx32 " %" SCNx32 " %" SCNx32, &bits, &f16, &bf16) == 3) {
-        EXPECT_EQ(f16_of_f32(f32_of_bits(bits)), f16);
-        EXPECT_EQ(bf16_of_f32(f32_of_bits(bits)), bf16);
+    char line[64], *end;
+    uint32_t rows = 0;
+    while (fgets(line, sizeof line, file)) {
+        const float value = f32_of_bits((uint32_t)strtoul(line, &end, 16));
+        EXPECT_EQ(f16_of_f32(value), strtoul(end, &end, 16));
+        EXPECT_EQ(bf16_of_f32(value), strtoul(end, &end, 16));
         rows++;
     }
     (void)fclose(file);
