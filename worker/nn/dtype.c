@@ -46,16 +46,42 @@ bool dtype_is_real(enum dtype dtype)
     return dtype == DTYPE_F32 || dtype == DTYPE_BF16 || dtype == DTYPE_F16;
 }
 
+/* gcc vectorises loops at -O2 only where it knows the number of turns. */
+#define LANES 16
+
+static void widen_bf16(float *restrict dst, const uint16_t *restrict src, size_t count)
+{
+    size_t i = 0;
+    for (; count - i >= LANES; i += LANES)
+        for (size_t k = 0; k < LANES; k++) dst[i + k] = bf16_to_f32(src[i + k]);
+    for (; i < count; i++) dst[i] = bf16_to_f32(src[i]);
+}
+
+static void widen_f16(float *restrict dst, const uint16_t *restrict src, size_t count)
+{
+    size_t i = 0;
+    for (; count - i >= LANES; i += LANES)
+        for (size_t k = 0; k < LANES; k++) dst[i + k] = f16_to_f32(src[i + k]);
+    for (; i < count; i++) dst[i] = f16_to_f32(src[i]);
+}
+
+static void narrow_bf16(uint16_t *restrict dst, const float *restrict src, size_t count)
+{
+    size_t i = 0;
+    for (; count - i >= LANES; i += LANES)
+        for (size_t k = 0; k < LANES; k++) dst[i + k] = bf16_of_f32(src[i + k]);
+    for (; i < count; i++) dst[i] = bf16_of_f32(src[i]);
+}
+
 void dtype_widen(float *dst, const void *src, enum dtype dtype, size_t count)
 {
-    const uint16_t *half = src;
     CHECK(dtype_is_real(dtype));
     if (dtype == DTYPE_F32) {
         if (count) memcpy(dst, src, count * sizeof *dst);
     } else if (dtype == DTYPE_BF16) {
-        for (size_t i = 0; i < count; i++) dst[i] = bf16_to_f32(half[i]);
+        widen_bf16(dst, src, count);
     } else {
-        for (size_t i = 0; i < count; i++) dst[i] = f16_to_f32(half[i]);
+        widen_f16(dst, src, count);
     }
 }
 
@@ -66,7 +92,7 @@ void dtype_narrow(void *dst, enum dtype dtype, const float *src, size_t count)
     if (dtype == DTYPE_F32) {
         if (count) memcpy(dst, src, count * sizeof *src);
     } else if (dtype == DTYPE_BF16) {
-        for (size_t i = 0; i < count; i++) half[i] = bf16_of_f32(src[i]);
+        narrow_bf16(dst, src, count);
     } else {
         for (size_t i = 0; i < count; i++) half[i] = f16_of_f32(src[i]);
     }

@@ -81,19 +81,18 @@ static inline uint16_t bf16_of_f32(float value)
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+/* Without branches, so that loops over it are vectorised: each case is a mask. */
 static inline float f16_to_f32(uint16_t half)
 {
     const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    const uint32_t rest = (uint32_t)(half & 0x7fffu) << 13; /* exponent and fraction in place */
-    const uint32_t exponent = rest & 0x0f800000u;
-    if (exponent == 0x0f800000u) { /* infinite, or a NaN that becomes quiet */
-        const uint32_t quiet = rest & 0x007fffffu ? 0x00400000u : 0;
-        return f32_of_bits(sign | 0x7f800000u | rest | quiet);
-    }
-    if (exponent != 0) return f32_of_bits(sign | (rest + 0x38000000u));
+    const uint32_t rest = (uint32_t)(half & 0x7fffu) << 13;     /* exponent and fraction in place */
+    const uint32_t is_tiny = 0u - ((rest - 0x00800000u) >> 31); /* exponent 0 */
+    const uint32_t is_special = 0u - ((0x0f7fffffu - rest) >> 31);
+    const uint32_t is_nan = 0u - ((0x0f800000u - rest) >> 31);
     /* fraction * 2^-24, exact: as one with the exponent of 2^-14, less 2^-14. */
     const float tiny = f32_of_bits(rest + 0x38800000u) - f32_of_bits(0x38800000u);
-    return f32_of_bits(sign | f32_bits(tiny));
+    const uint32_t bits = (f32_bits(tiny) & is_tiny) | ((rest + 0x38000000u) & ~is_tiny);
+    return f32_of_bits(sign | bits | (is_special & 0x7f800000u) | (is_nan & 0x00400000u));
 }
 
 static inline uint16_t f16_of_f32(float value)

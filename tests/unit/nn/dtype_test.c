@@ -99,24 +99,33 @@ TEST(dtype, nan_stays_nan_of_its_sign)
     EXPECT_EQ(f32_bits(f16_to_f32(0xfc01)), 0xffc02000);
 }
 
+/* All patterns, and a few more than a multiple of what is converted at once. */
 TEST(dtype, arrays_are_converted_as_their_elements)
 {
     UNUSED_STATE;
-    const float source[] = {0, -1, 1.5f, 65504, 1e-7f, 3.14159f, -0.0f};
-    enum { COUNT = sizeof source / sizeof source[0] };
-    uint16_t half[COUNT];
-    float back[COUNT];
-    dtype_narrow(half, DTYPE_F16, source, COUNT);
-    dtype_widen(back, half, DTYPE_F16, COUNT);
-    for (size_t i = 0; i < COUNT; i++) EXPECT(same(back[i], f16_to_f32(f16_of_f32(source[i]))));
-    dtype_narrow(half, DTYPE_BF16, source, COUNT);
-    dtype_widen(back, half, DTYPE_BF16, COUNT);
-    for (size_t i = 0; i < COUNT; i++) EXPECT(same(back[i], bf16_to_f32(bf16_of_f32(source[i]))));
-    dtype_narrow(back, DTYPE_F32, source, COUNT);
-    EXPECT_MEM(back, source, sizeof source);
-    dtype_widen(back, source, DTYPE_F32, 0);
-    dtype_widen(back, source, DTYPE_F32, COUNT);
-    EXPECT_MEM(back, source, sizeof source);
+    enum { COUNT = UINT16_MAX + 6 };
+    static const enum dtype types[] = {DTYPE_BF16, DTYPE_F16};
+    static uint16_t half[COUNT + 1], back[COUNT + 1];
+    static float wide[COUNT + 1];
+    for (size_t i = 0; i < COUNT; i++) half[i] = (uint16_t)i;
+    for (size_t t = 0; t < 2; t++) {
+        const bool is_f16 = types[t] == DTYPE_F16;
+        wide[COUNT] = 7;
+        back[COUNT] = 7;
+        dtype_widen(wide, half, types[t], COUNT);
+        dtype_narrow(back, types[t], wide, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            const float one = is_f16 ? f16_to_f32(half[i]) : bf16_to_f32(half[i]);
+            EXPECT_EQ(f32_bits(wide[i]), f32_bits(one));
+            EXPECT_EQ(back[i], is_f16 ? f16_of_f32(one) : bf16_of_f32(one));
+        }
+        EXPECT(wide[COUNT] == 7 && back[COUNT] == 7);
+    }
+    static float copy[COUNT];
+    dtype_narrow(copy, DTYPE_F32, wide, COUNT);
+    EXPECT_MEM(copy, wide, sizeof copy);
+    dtype_widen(wide, half, DTYPE_F32, 0);
+    EXPECT_MEM(copy, wide, sizeof copy);
 }
 
 TEST(dtype, names_and_sizes_are_those_of_the_format)
