@@ -40,6 +40,8 @@ TEST(tensor, shapes_that_cannot_be_are_refused)
     /* The 0 does not hide the others. */
     EXPECT_EQ(tensor_init(&tensor, DTYPE_F32, (int64_t[]){half, half, 0}, 3, NULL, &err),
               ERR_INVALID);
+    EXPECT_EQ(tensor_init(&tensor, DTYPE_F32, (int64_t[]){0, half, half}, 3, NULL, &err),
+              ERR_INVALID);
     EXPECT_OK(tensor_init(&tensor, DTYPE_I8, (int64_t[]){INT64_MAX}, 1, NULL, &err), &err);
     EXPECT_EQ(tensor_init(&tensor, DTYPE_I16, (int64_t[]){INT64_MAX}, 1, NULL, &err), ERR_INVALID);
 }

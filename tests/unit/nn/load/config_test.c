@@ -118,6 +118,12 @@ TEST(config, sides_may_be_squares_and_numbers_may_have_a_point)
     EXPECT_EQ(config.vision.image_size, 48);
     EXPECT_EQ(config.vision.patch_size, 8);
     EXPECT_EQ(config.vision.tower.hidden_size, 768);
+    EXPECT_OK(parse_model(&config,
+                          "{\"model_type\":\"clip_text_model\",\"hidden_size\":65536,"
+                          "\"num_attention_heads\":65536,\"layer_norm_eps\":0}",
+                          &err),
+              &err);
+    EXPECT_EQ(config.text.tower.hidden_size, 65536);
 }
 
 struct refusal {

@@ -80,6 +80,8 @@ TEST(hostile, files_at_the_edge_are_read)
         {"{" BYTES("b", "2,2", "3", "7") "," BYTES("a", "3", "0", "3") "}\n\t ", 7, NULL},
         {"{" BYTES("a", "", "0", "1") "," BYTES("b", "0", "1", "1") "}", 1, NULL},
         {"{" BYTES("a", "0", "0", "0") "," BYTES("b", "5,0,9", "0", "0") "}", 0, NULL},
+        /* Brackets and commas in a text are none. */
+        {"{" BYTES("\\\"[[[[[\\\\", "1", "0", "1") "}", 1, NULL},
         /* What a later version may add. */
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"more\":[1]}}", 1, NULL},
         /* A tensor that is not aligned and has no bytes. */
@@ -248,6 +250,52 @@ TEST(hostile, indexes_that_lie_are_refused)
     expect_index("", "cannot be read");
 }
 
+static void put_shard(const char *dir, const char *name, char byte)
+{
+    static const struct safetensors_entry a = {"a", {DTYPE_U8, 1, {1}, NULL}, 0, 0};
+    struct safetensors_entry entry = a;
+    char path[300];
+    struct err err;
+    entry.tensor.data = &byte;
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    EXPECT_OK(safetensors_save(path, &entry, 1, NULL, 0, NULL, NULL, &err), &err);
+}
+
+/* Three files have the tensor; the index says which one counts. */
+TEST(hostile, a_tensor_in_several_files_is_where_the_index_says)
+{
+    UNUSED_STATE;
+    static const char json[] = MAP("\"a\":\"2.safetensors\"");
+    static const char more[] = MAP("\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"");
+    const char *dir = test_dir_new();
+    struct safetensors *file = NULL;
+    char path[300];
+    struct err err;
+    put_shard(dir, "1.safetensors", '1');
+    put_shard(dir, "2.safetensors", '2');
+    put_shard(dir, "3.safetensors", '3');
+    (void)snprintf(path, sizeof path, "%s/model.safetensors.index.json", dir);
+    EXPECT_OK(fs_put(path, json, sizeof json - 1, &err), &err);
+    EXPECT_OK(safetensors_open(&file, dir, &err), &err);
+    EXPECT_EQ(safetensors_count(file), 1);
+    EXPECT_EQ(*(const char *)safetensors_find(file, "a")->tensor.data, '2');
+    safetensors_close(file);
+    EXPECT_OK(fs_put(path, more, sizeof more - 1, &err), &err);
+    EXPECT(safetensors_open(&file, dir, &err));
+    EXPECT(strstr(err.msg, "tensor b is not in 2.safetensors"));
+    /* Both are opened, and both have it. */
+    (void)snprintf(path, sizeof path, "%s/2.safetensors", dir);
+    static const struct safetensors_entry both[] = {{"a", {DTYPE_U8, 1, {0}, NULL}, 0, 0},
+                                                    {"b", {DTYPE_U8, 1, {0}, NULL}, 0, 0}};
+    EXPECT_OK(safetensors_save(path, both, 2, NULL, 0, NULL, NULL, &err), &err);
+    EXPECT_OK(safetensors_open(&file, dir, &err), &err);
+    EXPECT_EQ(safetensors_count(file), 2);
+    EXPECT_EQ(safetensors_find(file, "a")->shard, 0);
+    EXPECT_EQ(safetensors_find(file, "b")->shard, 1);
+    safetensors_close(file);
+    test_dir_remove(dir);
+}
+
 TEST(hostile, places_that_are_no_file_are_refused)
 {
     UNUSED_STATE;
@@ -272,6 +320,7 @@ int main(void)
         RUN(hostile, data_that_is_not_tiled_is_refused),
         RUN(hostile, headers_are_bounded),
         RUN(hostile, indexes_that_lie_are_refused),
+        RUN(hostile, a_tensor_in_several_files_is_where_the_index_says),
         RUN(hostile, places_that_are_no_file_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

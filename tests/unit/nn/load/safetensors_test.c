@@ -286,6 +286,7 @@ TEST(safetensors, a_save_that_fails_leaves_the_old_file)
 TEST(safetensors, memory_that_is_out_is_a_sentence)
 {
     UNUSED_STATE;
+    const struct safetensors_pair pair = {"format", "pt"};
     struct safetensors *file = NULL;
     struct err err;
     int64_t after = 0;
@@ -299,6 +300,20 @@ TEST(safetensors, memory_that_is_out_is_a_sentence)
     }
     safetensors_close(file);
     EXPECT(after > 10);
+    const char *dir = test_dir_new();
+    char path[300];
+    (void)snprintf(path, sizeof path, "%s/file", dir);
+    for (rc = 1, after = 0; rc; after++) {
+        uint32_t tensors = 0;
+        (void)mem_fail(after, 1);
+        rc = safetensors_save(path, made, MADE_COUNT, &pair, 1, fill_slowly, &tensors, &err);
+        const int64_t calls = mem_fail(-1, 0);
+        if (rc) EXPECT_EQ(rc, ERR_LIMIT);
+        EXPECT_EQ(rc != 0, calls > after);
+        EXPECT_EQ(rc == 0, fs_exists(path));
+    }
+    EXPECT(after > 4);
+    test_dir_remove(dir);
 }
 
 TEST(safetensors, a_file_that_changes_is_noticed)
