@@ -133,6 +133,7 @@ static int copy_file(struct shard *shard, struct err *err)
     const struct safetensors_header *header = &shard->header;
     size_t bytes = ALIGN_BYTES; /* never none */
     for (uint32_t i = 0; i < header->count; i++) bytes += aligned_bytes(&header->entry[i].tensor);
+    /* cppcheck-suppress invalidFunctionArg - no file is -1 */
     void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         return err_set(err, ERR_LIMIT,
@@ -261,7 +262,7 @@ static int name_beside(char dst[PATH_MAX], const char *path, const char *name, s
 
 static int open_index(struct safetensors *file, const char *path, struct err *err)
 {
-    struct safetensors_index index;
+    struct safetensors_index index = {0};
     struct buf text;
     char shard[PATH_MAX];
     buf_init(&text, 0);
