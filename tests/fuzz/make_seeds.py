@@ -591,10 +591,20 @@ def boxes():
         put("boxes", f"hashes_{digits}", (text + "x" * ((kind - len(text)) % 3)).encode())
 
 
+def models():
+    """The first byte is the kind of file."""
+    golden = SEEDS.parents[1] / "golden" / "nn"
+    for file in sorted(golden.glob("**/*.safetensors")):
+        put("load", file.stem, b"\0" + file.read_bytes())
+    put("load", "index", b"\1" + (golden / "sharded/model.safetensors.index.json").read_bytes())
+    for kind, pattern in ((b"\2", "clip_*.json"), (b"\3", "preprocessor_*.json")):
+        for file in sorted((golden / "config").glob(pattern)):
+            put("load", file.stem, kind + file.read_bytes())
+
 
 def main():
     files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
-    scripts = broker_scripts, link_scripts, worker_scripts, client_scripts
+    scripts = models, broker_scripts, link_scripts, worker_scripts, client_scripts
     for make in envelopes, specs, exifs, boxes, *files, *scripts:
         make()
 
