@@ -26,17 +26,11 @@ static uint32_t character_of(uint32_t byte)
     return 256 + others;
 }
 
-/* The byte that a character stands for, or -1. */
-static int byte_of(int32_t character)
-{
-    for (uint32_t byte = 0; byte < 256; byte++)
-        if (character_of(byte) == (uint32_t)character) return (int)byte;
-    return -1;
-}
-
+/* The byte that each character stands for, or -1. */
 static void fill_bytes(int16_t bytes[ALPHABET_POINTS])
 {
-    for (int32_t i = 0; i < ALPHABET_POINTS; i++) bytes[i] = (int16_t)byte_of(i);
+    for (uint32_t i = 0; i < ALPHABET_POINTS; i++) bytes[i] = -1;
+    for (uint32_t byte = 0; byte < 256; byte++) bytes[character_of(byte)] = (int16_t)byte;
 }
 
 /* The bytes that a token stands for: dst has room for all of text. A token with a character outside
