@@ -7,9 +7,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#define NAME_CHARACTERS_MAX 32
-#define NAME_BYTES_MAX      40       /* of the longest name that means something, and more */
-#define POINT_END           0x110000 /* numbers stop growing here */
+#define NAME_BYTES_MAX 40       /* of the longest name that means something, and more */
+#define POINT_END      0x110000 /* numbers stop growing here */
 
 /* What the numbers 0x80 to 0x9F mean: they were written for Windows-1252. 0: the number itself. */
 static const uint16_t windows_1252[32] = {
@@ -82,14 +81,11 @@ static const char *lookup(const char *text, size_t bytes)
     return found ? found->value : NULL;
 }
 
-/* How far a name at text may reach: 32 characters and a ";". */
+/* How far a name at text may reach, with its ";". Longer ones mean nothing. */
 static size_t name_bytes(const char *text, size_t bytes)
 {
-    size_t at = 0, characters = 0;
-    while (at < bytes && !strchr("\t\n\f <&#;", text[at])) {
-        if (((unsigned char)text[at] & 0xC0) != 0x80 && characters++ == NAME_CHARACTERS_MAX) break;
-        at++;
-    }
+    size_t at = 0;
+    while (at < bytes && at < NAME_BYTES_MAX && !strchr("\t\n\f <&#;", text[at])) at++;
     if (at && at < bytes && text[at] == ';') at++;
     return at;
 }

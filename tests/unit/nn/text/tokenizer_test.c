@@ -333,6 +333,28 @@ TEST(tokenizer, finds_normalised_special_tokens_in_the_normalised_text)
     buf_deinit(&file);
 }
 
+TEST(tokenizer, takes_the_longest_special_token)
+{
+    UNUSED_STATE;
+    struct buf file, edited;
+    struct tokenizer *tokenizer = NULL;
+    const struct tokenizer_options options = usual(TOKENIZER_HF);
+    const uint32_t want[] = {START, END, END + 1, A_WORD, END};
+    uint32_t ids[CONTEXT];
+    struct err err;
+    read_named(&file, "tokenizer.json");
+    edit(&edited, &file, "\"added_tokens\":[",
+         "\"added_tokens\":[{\"id\":1189,\"content\":\"<|end\"},");
+    EXPECT_OK(tokenizer_read_json(&tokenizer, edited.data, edited.len, &err), &err);
+    EXPECT_EQ(tokenizer_ids_count(tokenizer), END + 2);
+    EXPECT_EQ(encode(tokenizer, ids, "<|endoftext|><|enda", &options), 5);
+    EXPECT_MEM(ids, want, sizeof want);
+    expect_text(tokenizer, want, 4, TOKENIZER_HF, true, "<|enda"); /* not a special one */
+    tokenizer_free(tokenizer);
+    buf_deinit(&edited);
+    buf_deinit(&file);
+}
+
 TEST(tokenizer, reads_the_pair_where_there_is_no_json_and_says_when_there_is_neither)
 {
     UNUSED_STATE;
@@ -396,6 +418,7 @@ int main(void)
         RUN(tokenizer, refuses_a_pair_of_files_that_do_not_belong_together),
         RUN(tokenizer, stops_an_expression_that_takes_too_many_steps),
         RUN(tokenizer, finds_normalised_special_tokens_in_the_normalised_text),
+        RUN(tokenizer, takes_the_longest_special_token),
         RUN(tokenizer, reads_the_pair_where_there_is_no_json_and_says_when_there_is_neither),
         RUN(tokenizer, survives_every_lack_of_memory),
     };
