@@ -109,7 +109,7 @@ static void expect_words(const struct bpe *bpe, struct rng *rng)
     struct bpe_work work = {0};
     for (int i = 0; i < WORDS; i++) {
         char word[WORD_MAX] = "";
-        uint32_t want[WORD_MAX], count = 0;
+        uint32_t want[WORD_MAX] = {0}, count = 0;
         struct err err;
         const uint32_t bytes = 1 + (uint32_t)rng_below(rng, WORD_MAX);
         for (uint32_t k = 0; k < bytes; k++)
