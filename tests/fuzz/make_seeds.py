@@ -602,10 +602,40 @@ def models():
             put("load", file.stem, kind + file.read_bytes())
 
 
+def tokenizers():
+    """Small tokenizers: what the vocabulary lacks is <|endoftext|>."""
+    tokens = ["a", "b", "a</w>", "b</w>", "ab", "ab</w>", "\u0120"]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {token: number for number, token in enumerate(tokens)}
+    steps = {"type": "NFC"}, {"type": "Lowercase"}
+    spaces = {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "}
+    words = {"type": "Split", "pattern": {"Regex": r"'s|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"}}
+    words |= {"behavior": "Removed", "invert": True}
+    model = {"type": "BPE", "end_of_word_suffix": "</w>", "unk_token": tokens[8], "vocab": vocab}
+    model |= {"merges": [["a", "b"], "a b</w>"]}
+    added = [{"id": 9, "content": "X", "normalized": True}, {"id": 8, "content": tokens[8]}]
+    whole = {"normalizer": {"type": "Sequence", "normalizers": [*steps, spaces]}, "model": model}
+    rules = [words, {"type": "ByteLevel"}]
+    whole |= {"pre_tokenizer": {"type": "Sequence", "pretokenizers": rules}}
+    ends = {"type": "RobertaProcessing", "cls": [tokens[7], 7], "sep": [tokens[8], 8]}
+    text = "Ab 's\u00e9 e\u0301 &amp; &#39;s \u0391\u03a3 x".encode() + tokens[8].encode()
+    for name, more in (("json", {"post_processor": ends}), ("added", {"added_tokens": added})):
+        file = json.dumps(whole | more, separators=(",", ":")).encode()
+        put("clip_tokens", name, b"\0" + struct.pack(">HH", len(file), 0) + file + text)
+    file = json.dumps(vocab, separators=(",", ":")).encode()
+    merges = b"#version: 0.2\na b\na b</w>\n"
+    head = b"\1" + struct.pack(">HH", len(file), len(merges))
+    put("clip_tokens", "pair", head + file + merges + text)
+    broken = b"\xff\xf0\x9f\x98" + "\U0001f600".encode()
+    put("clip_tokens", "text", b"\2" + b"\0" * 4 + text + broken)
+    html = b"&notit;&#x80;&#0;&nGt;&&#x;&eacute&#99999999999;"
+    put("clip_tokens", "html", b"\2" + b"\0" * 4 + html)
+
+
 def main():
     files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
     scripts = models, broker_scripts, link_scripts, worker_scripts, client_scripts
-    for make in envelopes, specs, exifs, boxes, *files, *scripts:
+    for make in envelopes, specs, exifs, boxes, tokenizers, *files, *scripts:
         make()
 
 
