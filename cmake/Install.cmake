@@ -11,6 +11,7 @@ install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}
   FILES_MATCHING PATTERN "*.md")
 install(DIRECTORY proto/schema DESTINATION ${CMAKE_INSTALL_DATADIR}/vlmq
   FILES_MATCHING PATTERN "*.proto")
+install(FILES deploy/labels/default.json DESTINATION ${CMAKE_INSTALL_DATADIR}/vlmq/labels)
 
 set(CPACK_PACKAGE_NAME vlmq)
 set(CPACK_PACKAGE_CONTACT "vlmq maintainers")

@@ -632,10 +632,31 @@ def tokenizers():
     put("clip_tokens", "html", b"\2" + b"\0" * 4 + html)
 
 
+def labels():
+    fox = '"fox": "a red fox"'
+    for name, text in (
+        ("two", '{"animals": {%s, "owl": "an owl"}, "urban": {"bridge": "a bridge"}}' % fox),
+        ("unicode", '{"caf\u00e9": {"\u732b": "a \\u5bb6 cat \U0001f600"}}'),
+        ("twice", '{"a": {%s}, "b": {"Fox": "another fox"}}' % fox),
+        ("same", '{"a": {%s, "vixen": "A red fox"}}' % fox),
+        ("key", '{"a": {%s, %s}}' % (fox, fox)),
+        ("number", '{"a": {%s, "n": 1}}' % fox),
+        ("empty", '{"a": {}}'),
+        ("space", '{"a": {"b": " c"}}'),
+        ("line", '{"a": {"b": "c\\nd"}}'),
+        ("long", '{"a": {"b": "%s"}}' % ("c" * 501)),
+        ("list", '[{"a": {"b": "c"}}]'),
+    ):
+        put("labels", name, b"\0" + text.encode())
+    put("labels", "templates", b"\1a photo of {}.\0{}\0a drawing of {}")
+    put("labels", "no_place", b"\1a photo")
+    put("labels", "two_places", b"\1a {} of {}")
+
+
 def main():
     files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
     scripts = models, broker_scripts, link_scripts, worker_scripts, client_scripts
-    for make in envelopes, specs, exifs, boxes, tokenizers, *files, *scripts:
+    for make in envelopes, specs, exifs, boxes, labels, tokenizers, *files, *scripts:
         make()
 
 
