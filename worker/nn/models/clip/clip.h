@@ -1,0 +1,69 @@
+/* clip.h - CLIP: pictures and texts to vectors of one space.
+ *
+ * Implements the model of "Learning Transferable Visual Models From Natural Language Supervision"
+ * (Radford et al., 2021, arXiv 2103.00020) as Hugging Face's CLIPModel computes it, from its files:
+ * config.json, preprocessor_config.json, model.safetensors (or a sharded one), and for texts
+ * tokenizer.json or vocab.json with merges.txt.
+ *
+ * One forward pass gives all that is asked for. One thread at a time, that of the backend. */
+#ifndef NN_MODELS_CLIP_H
+#define NN_MODELS_CLIP_H
+
+#include "common/base/err.h"
+#include "worker/nn/backend.h"
+#include "worker/nn/load/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct clip;
+
+struct clip_options {
+    enum dtype dtype; /* of the weights of linear layers: f32, bf16, f16 or i8 */
+    bool vision, text;
+    uint32_t batch_max; /* pictures or texts in one pass; larger calls are cut; 0: the best here */
+    /* Which hidden state the patch tokens are of, as in transformers: -1 behind the last layer, -2
+     * behind the one before, …, or 0 (behind pre_layrnorm) to layers_count. */
+    int32_t hidden_state;
+    /* Patch tokens that come out for a picture: 0 all, else a square number; windows of
+     * floor(grid / sqrt(tokens)) cells, as TinyVLM: 64 of 24 x 24 are means over 3 x 3. */
+    uint32_t tokens;
+};
+
+/* What a model is, for who feeds it. */
+struct clip_shape {
+    uint32_t image_side;  /* pixels */
+    uint32_t tokens;      /* patch tokens that come out for a picture */
+    uint32_t hidden;      /* numbers of a patch token, and of the raw CLS token */
+    uint32_t projection;  /* numbers of an embedding */
+    uint32_t text_tokens; /* ids of a text, padding included */
+    float logit_scale;    /* exp of the weight: what cosines are multiplied with */
+    size_t weight_bytes;  /* on the device */
+    size_t scratch_bytes; /* on the device, beside them */
+};
+
+/* What is wanted of pictures, in host memory; NULL: not wanted. All f32. */
+struct clip_features {
+    float *tokens;    /* [count, tokens, hidden]: of the chosen hidden state, no CLS, no norm */
+    float *cls;       /* [count, hidden]: the CLS token behind the last layer, before its norm */
+    float *embedding; /* [count, projection]: of length 1 */
+};
+
+/* folder: of the model's files. ERR_INVALID, ERR_NOT_FOUND, ERR_CORRUPT: a sentence that names the
+ * file and what is wrong in it; ERR_LIMIT: the device's memory is too small. */
+CHECKED int clip_load(struct clip **clip, struct backend *backend, const char *folder,
+                      const struct clip_options *options, struct err *err);
+void clip_free(struct clip *clip); /* accepts NULL */
+const struct clip_config *clip_config(const struct clip *clip);
+struct clip_shape clip_shape(const struct clip *clip);
+/* pixels: [count, image_side, image_side, 3] bytes, cropped, as pipe/preprocess.h makes them;
+ * normalised here. Any count. */
+CHECKED int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
+                               const struct clip_features *features, struct err *err);
+/* ids: [count, text_tokens], as nn/text/tokenizer.h makes them; embedding: [count, projection], of
+ * length 1. ERR_INVALID: an id is outside of the vocabulary, or a text lacks its end. */
+CHECKED int clip_encode_texts(struct clip *clip, const uint32_t *ids, uint32_t count,
+                              float *embedding, struct err *err);
+
+#endif
