@@ -10,7 +10,7 @@
 #include "worker/jobs/download/close.h"
 #include "worker/jobs/download/journal.h"
 #include "worker/jobs/download/late.h"
-#include "worker/jobs/download/list_slice.h"
+#include "worker/jobs/download/plan.h"
 #include "worker/registry.h"
 
 #include <jansson.h>
@@ -133,7 +133,7 @@ static void as_payload(const uint8_t *data, size_t bytes)
     CHECK(!store_open(&store, world.root, false, &err));
     const Vlmq__Jobs__DownloadShard *shard =
         vlmq__jobs__download_shard__unpack(&allocator, bytes, data);
-    const int rc = shard ? list_slice_open(&slice, &options, shard, store, &err) : ERR_INVALID;
+    const int rc = shard ? download_slice(&slice, &options, shard, store, &err) : ERR_INVALID;
     if (shard) CHECK(rc == 0 || err.msg[0]);
     if (!rc) read_slice(slice, shard->rows);
     list_slice_close(slice);

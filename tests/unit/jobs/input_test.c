@@ -3,9 +3,10 @@
 #include "common/base/mem.h"
 #include "common/store/store.h"
 #include "tests/unit/jobs/download_job.h"
-#include "worker/jobs/download/list_input.h"
-#include "worker/jobs/download/list_json.h"
-#include "worker/jobs/download/list_slice.h"
+#include "worker/jobs/download/plan.h"
+#include "worker/list/list_input.h"
+#include "worker/list/list_json.h"
+#include "worker/list/list_slice.h"
 
 #include <sys/stat.h>
 
@@ -69,7 +70,7 @@ static void add_slice(struct buf *out, const struct download_options *options,
     Vlmq__Jobs__DownloadShard *shard =
         vlmq__jobs__download_shard__unpack(NULL, task->bytes, task->payload);
     list_row_init(&row);
-    EXPECT_OK(list_slice_open(&slice, options, shard, store, &err), &err);
+    EXPECT_OK(download_slice(&slice, options, shard, store, &err), &err);
     for (;;) {
         EXPECT_OK(list_slice_next(slice, &row, &found, &err), &err);
         if (!found) break;

@@ -4,7 +4,7 @@
 #include "common/base/buf.h"
 #include "common/base/str.h"
 #include "proto/schema/jobs/download.pb-c.h"
-#include "worker/jobs/download/list_input.h"
+#include "worker/list/list_input.h"
 #include "worker/pipe/fetch_dns.h"
 
 #include <inttypes.h>

@@ -18,10 +18,10 @@
 #include "common/store/attempt.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/jobs/download/blocked.h"
-#include "worker/jobs/download/list_input.h"
-#include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/plan_stage.h"
+#include "worker/list/list_input.h"
+#include "worker/list/list_slice.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -352,4 +352,18 @@ int download_plan_within(struct job_env *env, uint32_t shards_max, struct job_re
 int download_plan(struct job_env *env, struct job_result *result, struct err *err)
 {
     return download_plan_within(env, DOWNLOAD_SHARDS_MAX, result, err);
+}
+
+int download_slice(struct list_slice **slice, const struct download_options *options,
+                   const Vlmq__Jobs__DownloadShard *shard, struct store *store, struct err *err)
+{
+    const struct list_columns columns = download_columns(options);
+    const struct list_cut cut = {.shard = shard->shard,
+                                 .rows = shard->rows,
+                                 .offset = shard->offset,
+                                 .bytes = shard->bytes,
+                                 .hash = shard->hash,
+                                 .sliced = shard->sliced,
+                                 .jsonl = shard->jsonl};
+    return list_slice_open(slice, options->input, &columns, &cut, store, err);
 }

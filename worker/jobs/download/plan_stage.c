@@ -4,7 +4,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
-#include "worker/jobs/download/list_slice.h"
+#include "worker/list/list_slice.h"
 
 #include <stdio.h>
 #include <string.h>

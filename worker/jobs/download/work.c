@@ -4,6 +4,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker/jobs/download/late.h"
+#include "worker/jobs/download/plan.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -194,7 +195,7 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!rc) rc = blocked_open(&work->blocked, work->store, &work->options, err);
     if (!rc) rc = find_rows(work, err);
     if (!rc) rc = work_note_urls(work, err);
-    if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
+    if (!rc) rc = download_slice(&work->slice, &work->options, work->shard, work->store, err);
     if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);
     if (!rc) rc = work_files_open(work, err);
     if (!rc) rc = work_resume(work, err);

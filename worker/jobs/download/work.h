@@ -28,10 +28,10 @@
 #include "worker/jobs/download/blocked.h"
 #include "worker/jobs/download/hosts.h"
 #include "worker/jobs/download/journal.h"
-#include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/same.h"
 #include "worker/jobs/download/tally.h"
+#include "worker/list/list_slice.h"
 #include "worker/pipe/reorder.h"
 #include "worker/pipe/tar_index.h"
 

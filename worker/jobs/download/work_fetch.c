@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/fs.h"
+#include "worker/jobs/download/plan.h"
 #include "worker/jobs/download/work.h"
 #include "worker/pipe/fetch_data.h"
 
@@ -48,7 +49,7 @@ int work_note_urls(struct work *work, struct err *err)
         CHECK(fs_join(path, sizeof path, folder, "same"));
         rc = same_new(&work->same, work->rows_count, path, SAME_BYTES_MAX, err);
     }
-    if (!rc) rc = list_slice_open(&slice, &work->options, work->shard, work->store, err);
+    if (!rc) rc = download_slice(&slice, &work->options, work->shard, work->store, err);
     while (!rc && found) {
         rc = work_next_row(work, slice, &row, &read, &found, err);
         const char *url = !rc && found ? url_of(&row) : NULL;
