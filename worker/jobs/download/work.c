@@ -5,31 +5,15 @@
 #include "common/base/clock.h"
 #include "worker/jobs/download/late.h"
 #include "worker/jobs/download/plan.h"
+#include "worker/pipe/fetch_spec.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 /* Items in the pipe: those being fetched, several times as many that wait for their host's turn, a
  * next try or a decoder, and a few for each decoder. */
 #define ITEMS_PER_TRANSFER 8
 #define ITEMS_PER_DECODER  4
-
-/* A transfer may have two sockets for a moment, and another task may run beside this one. */
-static void fit_transfers(struct download_options *options)
-{
-    struct rlimit files;
-    char text[160];
-    if (getrlimit(RLIMIT_NOFILE, &files)) return;
-    const rlim_t max = files.rlim_cur / 4 ? files.rlim_cur / 4 : 1;
-    if (options->fetch.transfers <= max) return;
-    (void)snprintf(text, sizeof text,
-                   "%u transfers at a time are cut to %u: raise the limit of %u "
-                   "open files for more",
-                   options->fetch.transfers, (uint32_t)max, (uint32_t)files.rlim_cur);
-    log_warn("transfers.cut", "msg=%s", log_quote(text));
-    options->fetch.transfers = (uint32_t)max;
-}
 
 static int read_task(struct work *work, struct err *err)
 {
@@ -50,7 +34,7 @@ static int read_task(struct work *work, struct err *err)
     (void)snprintf(work->name, sizeof work->name, "%05u%s", work->shard->shard,
                    work->shard->late ? LATE_SUFFIX : "");
     work->key_digits = work_key_digits(work->options.shard_rows);
-    fit_transfers(&work->options);
+    fetch_options_fit(&work->options.fetch);
     return 0;
 }
 
