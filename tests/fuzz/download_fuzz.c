@@ -7,10 +7,10 @@
 #include "common/base/str.h"
 #include "common/store/manifest.h"
 #include "proto/schema/jobs/download.pb-c.h"
+#include "tests/unit/jobs/download_slice.h"
 #include "worker/jobs/download/close.h"
 #include "worker/jobs/download/journal.h"
 #include "worker/jobs/download/late.h"
-#include "worker/jobs/download/plan.h"
 #include "worker/registry.h"
 
 #include <jansson.h>

@@ -3,10 +3,9 @@
 #include "common/base/mem.h"
 #include "common/store/store.h"
 #include "tests/unit/jobs/download_job.h"
-#include "worker/jobs/download/plan.h"
+#include "tests/unit/jobs/download_slice.h"
 #include "worker/list/list_input.h"
 #include "worker/list/list_json.h"
-#include "worker/list/list_slice.h"
 
 #include <sys/stat.h>
 

@@ -4,7 +4,7 @@
 #include "common/base/fs_fault.h"
 #include "common/base/mem.h"
 #include "tests/unit/jobs/download_job.h"
-#include "worker/list/list_slice.h"
+#include "tests/unit/jobs/download_slice.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -192,16 +192,13 @@ int download_plan(struct job_env *env, struct job_result *result, struct err *er
     return download_plan_within(env, DOWNLOAD_SHARDS_MAX, result, err);
 }
 
-int download_slice(struct list_slice **slice, const struct download_options *options,
-                   const Vlmq__Jobs__DownloadShard *shard, struct store *store, struct err *err)
+struct list_cut download_cut(const Vlmq__Jobs__DownloadShard *shard)
 {
-    const struct list_columns columns = download_columns(options);
-    const struct list_cut cut = {.shard = shard->shard,
-                                 .rows = shard->rows,
-                                 .offset = shard->offset,
-                                 .bytes = shard->bytes,
-                                 .hash = shard->hash,
-                                 .sliced = shard->sliced,
-                                 .jsonl = shard->jsonl};
-    return list_slice_open(slice, options->input, &columns, &cut, store, err);
+    return (struct list_cut){.shard = shard->shard,
+                             .rows = shard->rows,
+                             .offset = shard->offset,
+                             .bytes = shard->bytes,
+                             .hash = shard->hash,
+                             .sliced = shard->sliced,
+                             .jsonl = shard->jsonl};
 }
