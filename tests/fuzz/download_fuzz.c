@@ -60,7 +60,8 @@ static void check_options(const struct download_options *options, struct arena *
     CHECK(options->image_size >= 1);
     check_picture(&options->picture);
     CHECK((int)options->resize_mode >= 0 && options->resize_mode < FIT_MODES_COUNT);
-    CHECK(options->columns_count >= LIST_FIRST_EXTRA && options->columns_count <= LIST_WANTED_MAX);
+    CHECK(options->columns.wanted_count >= LIST_FIRST_EXTRA &&
+          options->columns.wanted_count <= LIST_WANTED_MAX);
     CHECK(options->fetch.transfers >= 1 && options->fetch.transfers <= FETCH_TRANSFERS_MAX);
     CHECK(options->fetch.agent && options->fetch.total_ms > 0 && options->fetch.body_bytes > 0);
     download_options_json(options, &json);

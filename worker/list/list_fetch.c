@@ -346,7 +346,7 @@ static bool drained(struct list_fetch *fetch, bool *more)
 {
     const struct clock *clock = fetch->options.clock;
     const int64_t now_ms = clock->mono_ms(clock);
-    if (!atomic_load(fetch->options.drain)) return false;
+    if (!fetch->options.drain || !atomic_load(fetch->options.drain)) return false;
     *more = false;
     if (!fetch->drain_until_ms) fetch->drain_until_ms = now_ms + DRAIN_MS;
     return now_ms >= fetch->drain_until_ms;

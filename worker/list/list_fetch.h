@@ -66,7 +66,8 @@ struct list_fetch_options {
     bool carry;
     const struct clock *clock;
     const atomic_bool *abort; /* all is for nothing: return */
-    const atomic_bool *drain; /* start no more rows, and wait some seconds for those that run */
+    const atomic_bool
+        *drain; /* NULL; start no more rows, and wait some seconds for those that run */
     /* Called by list_fetch_run's thread. */
     void *ctx;
     struct list_body *(*take)(void *ctx);            /* for the next row; NULL: no more for now */

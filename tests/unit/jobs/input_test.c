@@ -73,7 +73,7 @@ static void add_slice(struct buf *out, const struct download_options *options,
     for (;;) {
         EXPECT_OK(list_slice_next(slice, &row, &found, &err), &err);
         if (!found) break;
-        for (uint32_t i = 0; i < options->columns_count; i++) {
+        for (uint32_t i = 0; i < options->columns.wanted_count; i++) {
             const char *text = list_row_field(&row, i);
             if (i == LIST_HASH || i == LIST_BOXES) continue; /* no list here has them */
             buf_printf(out, "%s%s", i ? "|" : "", text ? text : "-");

@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/list/list_input.h"
+#include "worker/list/list_spec.h"
 #include "worker/pipe/fetch_spec.h"
 
 #include <inttypes.h>
@@ -109,45 +110,18 @@ static int choose_format(struct download_options *options, const Vlmq__Jobs__Dow
     return 0;
 }
 
-static int add_column(struct download_options *options, const char *name, const char *option,
-                      struct err *err)
-{
-    const bool extra = options->columns_count >= LIST_FIRST_EXTRA;
-    if (!name[0]) return err_set(err, ERR_INVALID, "--%s has an empty name", option);
-    if (options->columns_count == LIST_WANTED_MAX)
-        return err_set(err, ERR_INVALID, "--%s names more than %d columns", option, LIST_EXTRA_MAX);
-    for (size_t i = 0; extra && i < sizeof reserved / sizeof reserved[0]; i++)
-        if (!strcmp(name, reserved[i]))
-            return err_set(err, ERR_INVALID,
-                           "--%s cannot take \"%s\": each sample has a field of that name", option,
-                           name);
-    for (uint32_t i = 0; i < options->columns_count; i++)
-        if (options->column[i] && !strcmp(name, options->column[i]))
-            return err_set(err, ERR_INVALID, "--%s names the column \"%.80s\" a second time",
-                           option, name);
-    options->column[options->columns_count++] = name;
-    return 0;
-}
-
-static int add_optional(struct download_options *options, const char *name, const char *option,
-                        struct err *err)
-{
-    if (name[0]) return add_column(options, name, option, err);
-    options->column[options->columns_count++] = NULL;
-    return 0;
-}
-
 static int columns(struct download_options *options, const Vlmq__Jobs__Download *spec,
                    struct err *err)
 {
-    const char *url = spec->url_column[0] ? spec->url_column : "url";
-    int rc = add_column(options, url, "url-column", err);
-    if (!rc) rc = add_optional(options, spec->caption_column, "caption-column", err);
-    if (!rc) rc = add_optional(options, spec->verify_hash_column, "verify-hash-column", err);
-    if (!rc) rc = add_optional(options, spec->bbox_column, "bbox-column", err);
-    for (size_t i = 0; i < spec->n_extra_columns && !rc; i++)
-        rc = add_column(options, spec->extra_columns[i], "extra-columns", err);
-    return rc;
+    const struct list_spec list = {.url_column = spec->url_column,
+                                   .caption_column = spec->caption_column,
+                                   .hash_column = spec->verify_hash_column,
+                                   .boxes_column = spec->bbox_column,
+                                   .extra = spec->extra_columns,
+                                   .extra_count = spec->n_extra_columns,
+                                   .reserved = reserved,
+                                   .reserved_count = sizeof reserved / sizeof reserved[0]};
+    return list_spec_columns(&options->columns, &list, err);
 }
 
 static int paths(struct download_options *options, const Vlmq__Jobs__Download *spec,
@@ -207,13 +181,13 @@ static void add_text(struct buf *out, const char *name, const char *value)
 void download_options_json(const struct download_options *options, struct buf *out)
 {
     buf_printf(out, "{\"input_format\":\"%s\"", list_format_name(options->format));
-    add_text(out, "url_column", options->column[LIST_URL_COLUMN]);
-    if (options->column[LIST_CAPTION])
-        add_text(out, "caption_column", options->column[LIST_CAPTION]);
+    add_text(out, "url_column", options->columns.wanted[LIST_URL_COLUMN]);
+    if (options->columns.wanted[LIST_CAPTION])
+        add_text(out, "caption_column", options->columns.wanted[LIST_CAPTION]);
     buf_text(out, ",\"extra_columns\":[");
-    for (uint32_t i = LIST_FIRST_EXTRA; i < options->columns_count; i++) {
+    for (uint32_t i = LIST_FIRST_EXTRA; i < options->columns.wanted_count; i++) {
         if (i > LIST_FIRST_EXTRA) buf_byte(out, ',');
-        str_json(out, options->column[i], strlen(options->column[i]));
+        str_json(out, options->columns.wanted[i], strlen(options->columns.wanted[i]));
     }
     buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\"",
                options->shard_rows, options->image_size, fit_mode_name(options->resize_mode));
@@ -227,7 +201,7 @@ void download_options_json(const struct download_options *options, struct buf *o
 
 struct list_columns download_columns(const struct download_options *options)
 {
-    struct list_columns found = {.format = options->format, .wanted_count = options->columns_count};
-    memcpy(found.wanted, options->column, sizeof found.wanted);
-    return found;
+    struct list_columns columns = options->columns;
+    columns.format = options->format;
+    return columns;
 }

@@ -22,11 +22,10 @@
 #include <stdint.h>
 
 struct download_options {
-    const char *input;                   /* a path */
-    const char *output;                  /* as given */
-    enum list_format format;             /* LIST_AUTO: the name does not tell, the planner looks */
-    const char *column[LIST_WANTED_MAX]; /* by place (list_row.h); NULL: none */
-    uint32_t columns_count;
+    const char *input;           /* a path */
+    const char *output;          /* as given */
+    enum list_format format;     /* LIST_AUTO: the name does not tell, the planner looks */
+    struct list_columns columns; /* that are wanted; without a format */
     uint32_t shard_rows, image_size;
     enum fit_mode resize_mode;
     struct picture_options picture;

@@ -30,7 +30,7 @@ static int read_task(struct work *work, struct err *err)
     work->rows_count = work->shard->rows;
     (void)snprintf(work->name, sizeof work->name, "%05u%s", work->shard->shard,
                    work->shard->late ? LATE_SUFFIX : "");
-    work->key_digits = work_key_digits(work->options.shard_rows);
+    work->key_digits = list_key_digits(work->options.shard_rows);
     fetch_options_fit(&work->options.fetch);
     return 0;
 }

@@ -31,6 +31,7 @@
 #include "worker/jobs/download/options.h"
 #include "worker/jobs/download/tally.h"
 #include "worker/list/list_fetch.h"
+#include "worker/list/list_spec.h"
 #include "worker/pipe/reorder.h"
 #include "worker/pipe/tar_index.h"
 
@@ -43,7 +44,6 @@
 /* A buffer that one large picture has grown beyond this is given back. */
 #define BUFFER_KEPT_MAX ((size_t)1024 * 1024)
 #define JOURNAL_NAME    "journal"
-#define KEY_BYTES       24
 #define SHARD_BYTES     16
 
 struct work_item {
@@ -96,10 +96,6 @@ struct work {
 /* Thread bodies; arg is the struct work. */
 void work_fetch(void *arg);
 void work_decode(void *arg);
-
-/* What a sample's key is: the shard's number and the row's, as img2dataset pads them. */
-uint32_t work_key_digits(uint32_t shard_rows);
-void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_digits);
 
 /* Task thread, before the others start. */
 CHECKED int work_fetch_new(struct work *work, struct err *err);

@@ -48,22 +48,6 @@ static void share_out(const struct bench *bench, _Atomic int64_t cpu_ns[CPU_PART
                          (int64_t)(all_ns * (double)bench->spent_us[i] / (double)whole_us));
 }
 
-uint32_t work_key_digits(uint32_t shard_rows)
-{
-    uint32_t digits = 0;
-    for (uint64_t power = 1; power < shard_rows; power *= 10) digits++;
-    return digits;
-}
-
-void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_digits)
-{
-    /* Shard and index side by side are shard * 10^digits + index, padded. */
-    if (key_digits)
-        (void)snprintf(dst, KEY_BYTES, "%05u%0*u", shard, (int)key_digits, index);
-    else
-        (void)snprintf(dst, KEY_BYTES, "%05u", shard);
-}
-
 static uint32_t decode_body(struct bench *bench, struct work_item *item)
 {
     struct decode_info *info = &bench->info;
@@ -182,7 +166,7 @@ static int add_member(struct work_item *item, const char *key, const char *exten
                       const void *data, size_t bytes)
 {
     struct tar_writer writer;
-    char name[KEY_BYTES + 8];
+    char name[LIST_KEY_BYTES + 8];
     (void)snprintf(name, sizeof name, "%s.%s", key, extension);
     tar_writer_init(&writer, tar_write_buf, &item->samples);
     return tar_writer_add(&writer, name, data, bytes, NULL);
@@ -255,11 +239,11 @@ static void hash_body(struct bench *bench, struct work_item *item, char hash[HAS
 
 static void work_on(struct bench *bench, struct work_item *item)
 {
-    char key[KEY_BYTES], hash[HASH_TEXT_MAX] = "", look[PHASH_TEXT_BYTES] = "";
+    char key[LIST_KEY_BYTES], hash[HASH_TEXT_MAX] = "", look[PHASH_TEXT_BYTES] = "";
     struct outcome *outcome = &item->outcome;
     const struct buf *body = &item->body.fetch.body;
     const struct download_options *options = &bench->work->options;
-    work_key(key, bench->work->shard->shard, item->body.index, bench->work->key_digits);
+    list_key(key, bench->work->shard->shard, item->body.index, bench->work->key_digits);
     struct sample sample = {.row = &item->body.row,
                             .columns = &bench->columns,
                             .outcome = outcome,

@@ -171,8 +171,8 @@ void work_note_host(struct work *work, const char *url, const struct outcome *ou
 static size_t times_line(char dst[TIMES_BYTES], const struct work *work,
                          const struct work_item *item)
 {
-    char key[KEY_BYTES];
-    work_key(key, work->shard->shard, item->body.index, work->key_digits);
+    char key[LIST_KEY_BYTES];
+    list_key(key, work->shard->shard, item->body.index, work->key_digits);
     const int bytes =
         snprintf(dst, TIMES_BYTES, "{\"key\":\"%s\",\"ms\":%" PRId64 ",\"tries\":%" PRId64 "}\n",
                  key, item->outcome.fetch_ms, item->outcome.tries);
