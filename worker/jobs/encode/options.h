@@ -41,6 +41,7 @@ struct encode_options {
     float near_duplicates; /* 0: nothing is told */
     uint32_t batch;        /* 0: the model's choice */
     Vlmq__Jobs__EncodeCrop crop;
+    bool orient, drop_alpha;
     const char *image_key[ENCODE_IMAGE_KEYS_MAX]; /* lower case, the preferred first */
     uint32_t image_keys_count;
     const char *caption_key;             /* lower case */

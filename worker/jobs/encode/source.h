@@ -49,7 +49,7 @@ struct source_env {
 struct source_driver; /* source.c */
 struct source {
     const struct source_driver *driver;
-    uint32_t rows; /* how many there will be; 0: not known before the end */
+    uint32_t rows; /* how many there will be; 0 from a list: not known before the end */
 };
 
 struct source_driver {
@@ -63,7 +63,7 @@ struct source_driver {
     void (*close)(struct source *source); /* after any next, joins what it started */
 };
 
-extern const struct source_driver source_tar, source_images;
+extern const struct source_driver source_tar, source_folder, source_images;
 
 /* Picks the driver by env->shard->source. Errors: ERR_INVALID, ERR_NOT_FOUND: the input is not what
  * the plan saw; others may pass. */
