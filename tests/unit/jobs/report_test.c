@@ -1,11 +1,10 @@
 /* report_test.c - the page that people see, and the numbers and names it is made of. */
-#include "worker/jobs/download/report.h"
-
 #include "common/base/fs.h"
 #include "tests/unit/jobs/job_harness.h"
 #include "worker/jobs/download/close.h"
 #include "worker/jobs/download/tally.h"
 #include "worker/jobs/download/work.h"
+#include "worker/report/chart.h"
 
 #include <stdio.h>
 #include <string.h>

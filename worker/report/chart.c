@@ -1,9 +1,11 @@
-/* report_svg.c - bars, columns and steps. */
+/* chart.c - bars, columns and steps. */
+#include "worker/report/chart.h"
+
 #include "common/base/str.h"
 #include "common/base/sum.h"
-#include "worker/jobs/download/report.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
