@@ -45,7 +45,9 @@ static const char style[] =
     "td.num,th.num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
     "code{font:.9em ui-monospace,monospace}"
     ".strip{display:grid;grid-template-columns:repeat(auto-fill,minmax(6.5rem,1fr));gap:.5rem}"
-    ".strip img{width:100%;aspect-ratio:1;object-fit:cover;border-radius:.4rem;display:block}";
+    ".strip img{width:100%;aspect-ratio:1;object-fit:cover;border-radius:.4rem;display:block}"
+    "figure{margin:0}figcaption{font-size:.75rem;overflow-wrap:anywhere}"
+    "details{margin:.35rem 0}summary{cursor:pointer}";
 
 void report_page_begin(struct buf *out, const char *title)
 {

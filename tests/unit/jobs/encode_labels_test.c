@@ -107,7 +107,7 @@ TEST(label_cache, a_vector_is_the_mean_of_its_prompts)
     EXPECT_EQ(fixture.tower.texts, 6);
     for (uint32_t label = 0; label < 3; label++) {
         uint32_t ids[2 * CONTEXT], count;
-        float each[2 * PROJECTION];
+        float each[2 * PROJECTION] = {0};
         double mean[PROJECTION], squares = 0;
         struct buf prompt;
         buf_init(&prompt, 0);

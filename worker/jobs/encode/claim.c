@@ -5,89 +5,44 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/store/attempt.h"
+#include "common/store/models.h"
 #include "worker/jobs/encode/label_cache.h"
+#include "worker/nn/load/config.h"
 #include "worker/nn/text/labels.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define BLOCK_BYTES ((size_t)1024 * 1024)
+/* In the models' folder, of which what begins with a dot is no model. */
+#define CACHE_NAME ".labels"
 
-/* What clip_load and the tokenizer read, if it is there; besides them, the parts of a model in
- * several files. */
-static const char *const model_files[] = {"config.json",
-                                          "merges.txt",
-                                          "model.safetensors",
-                                          "model.safetensors.index.json",
-                                          "preprocessor_config.json",
-                                          "tokenizer.json",
-                                          "vocab.json"};
-
-struct model_hash {
-    const char *folder;
-    struct hash *hash;
-    char *block;
-};
-
-static bool is_model_file(const char *name)
+/* A worker without such a folder keeps nothing. */
+static void find_cache(struct encode_files *files)
 {
-    for (size_t i = 0; i < sizeof model_files / sizeof model_files[0]; i++)
-        if (str_eq(name, model_files[i])) return true;
-    return str_has_prefix(name, "model-") && str_has_suffix(name, ".safetensors");
+    char models[PATH_MAX];
+    struct err err;
+    if (models_folder(models, &err) ||
+        !fs_join(files->cache_folder, sizeof files->cache_folder, models, CACHE_NAME))
+        files->cache_folder[0] = 0;
 }
 
-/* Name, size and bytes of one file. */
-static int hash_file(void *ctx, const char *name, struct err *err)
+static int look_at_model(struct encode_files *files, const struct encode_options *options,
+                         struct err *err)
 {
-    struct model_hash *model = ctx;
-    char path[PATH_MAX], line[320];
-    struct stat info;
-    if (!is_model_file(name)) return 0;
-    if (!fs_join(path, sizeof path, model->folder, name))
-        return err_set(err, ERR_INVALID, "--model: a path in %.80s is too long", model->folder);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return err_errno(err, errno, "open %s", path);
-    int rc = fstat(fd, &info) ? err_errno(err, errno, "look at %s", path) : 0;
-    const int bytes = snprintf(line, sizeof line, "%.255s %" PRId64 "\n", name,
-                               rc ? (int64_t)0 : (int64_t)info.st_size);
-    hash_add(model->hash, line, (size_t)bytes);
-    for (ssize_t got = 1; !rc && got != 0;) {
-        got = read(fd, model->block, BLOCK_BYTES);
-        if (got > 0) hash_add(model->hash, model->block, (size_t)got);
-        if (got < 0 && errno != EINTR) rc = err_errno(err, errno, "read %s", path);
-    }
-    (void)close(fd);
-    return rc;
-}
-
-static int hash_model(char dst[HASH_SHA256_TEXT], const char *folder, struct err *err)
-{
-    uint8_t digest[HASH_SHA256_BYTES];
-    struct model_hash model = {.folder = folder, .hash = hash_new(), .block = mem_new(BLOCK_BYTES)};
-    const int rc = fs_list(folder, hash_file, &model, err);
-    hash_end(model.hash, digest);
-    str_hex(dst, digest, sizeof digest);
-    hash_free(model.hash);
-    mem_free(model.block);
-    return rc;
-}
-
-static int find_model(struct encode_files *files, const struct encode_options *options,
-                      struct err *err)
-{
-    char config[PATH_MAX];
-    if (!str_copy(files->model_folder, sizeof files->model_folder, options->model) ||
-        !fs_join(config, sizeof config, files->model_folder, "config.json"))
-        return err_set(err, ERR_INVALID, "--model: the path is too long");
-    if (fs_exists(config)) return 0;
-    return err_set(err, ERR_NOT_FOUND,
-                   "--model: %.120s is no folder with a model's files (it has no config.json)",
-                   options->model);
+    struct clip_config config;
+    char path[PATH_MAX];
+    int rc = model_find(files->model_folder, options->model, err);
+    if (!rc && !fs_join(path, sizeof path, files->model_folder, "config.json"))
+        rc = err_set(err, ERR_INVALID, "the path is too long");
+    if (!rc && !fs_exists(path))
+        rc = err_set(err, ERR_NOT_FOUND, "%.150s has no config.json: it is no model's folder",
+                     files->model_folder);
+    /* Before its gigabytes are read. No other try finds other files. */
+    if (!rc) rc = clip_config_read(&config, path, err);
+    if (rc == ERR_CORRUPT) rc = err_set(err, ERR_INVALID, "%.200s is no JSON object", path);
+    if (!rc && !config.has_vision)
+        rc = err_set(err, ERR_INVALID, "%.150s has no vision tower", files->model_folder);
+    if (!rc) rc = model_hash(files->model_hash, files->model_folder, err);
+    return rc ? err_wrap(err, "--model") : 0;
 }
 
 static int look_at_labels(struct encode_files *files, const struct encode_options *options,
@@ -118,11 +73,10 @@ int encode_files_init(struct encode_files *files, const struct encode_options *o
                       struct err *err)
 {
     *files = (struct encode_files){0};
-    int rc = find_model(files, options, err);
-    if (!rc) rc = look_at_labels(files, options, err);
+    find_cache(files);
+    int rc = look_at_labels(files, options, err);
     if (!rc) rc = look_at_placeholder(files, options, err);
-    if (!rc) rc = hash_model(files->model_hash, files->model_folder, err);
-    return rc;
+    return rc ? rc : look_at_model(files, options, err);
 }
 
 void encode_spec_json(const struct encode_options *options, const struct encode_files *files,

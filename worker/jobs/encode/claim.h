@@ -18,6 +18,7 @@ struct encode_files {
     char model_folder[PATH_MAX];
     char model_hash[HASH_SHA256_TEXT];       /* of the contents of its files */
     char labels_hash[HASH_SHA256_TEXT];      /* labels_hash(); "": no labels are wanted */
+    char cache_folder[PATH_MAX];             /* for the labels' vectors; "": nothing is kept */
     char placeholder_hash[HASH_SHA256_TEXT]; /* of the picture's bytes; "": none is wanted */
 };
 

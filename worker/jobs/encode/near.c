@@ -14,11 +14,16 @@
 #define CHUNK_ROWS 128 /* compared at once */
 #define OPEN_ROWS  (BLOCK_ROWS + CHUNK_ROWS)
 
+/* Sealed: BLOCK_ROWS kept rows. */
+struct block {
+    struct backend_weight *weight;
+};
+
 struct near {
     struct backend *backend;
     uint32_t columns;
     float threshold;
-    struct backend_weight **block; /* sealed ones, BLOCK_ROWS each */
+    struct block *block;
     uint32_t blocks_count, blocks_max;
     float *open; /* [OPEN_ROWS, columns] */
     uint32_t open_rows;
@@ -63,7 +68,7 @@ void near_free(struct near *near)
 {
     if (!near) return;
     for (uint32_t i = 0; i < near->blocks_count; i++)
-        backend_weight_free(near->backend, near->block[i]);
+        backend_weight_free(near->backend, near->block[i].weight);
     backend_free(near->backend, near->x);
     backend_free(near->backend, near->cosine);
     mem_free(near->block);
@@ -86,7 +91,7 @@ static int grow(struct near *near, struct err *err)
     }
     if (near->blocks_count == near->blocks_max) {
         const uint32_t max = near->blocks_max ? 2 * near->blocks_max : 16;
-        struct backend_weight **block = mem_resize(near->block, max * sizeof(*block));
+        struct block *block = mem_resize(near->block, max * sizeof *block);
         if (!block) return out_of_memory(err);
         near->block = block;
         near->blocks_max = max;
@@ -128,7 +133,7 @@ static int compare_sealed(struct near *near, struct near_match *match, uint32_t 
                           struct err *err)
 {
     for (uint32_t b = 0; b < near->blocks_count; b++) {
-        const int rc = compare(near, near->block[b], rows, err);
+        const int rc = compare(near, near->block[b].weight, rows, err);
         if (rc) return rc;
         for (uint32_t i = 0; i < rows; i++) {
             const float *cosine = near->host + (size_t)i * BLOCK_ROWS;
@@ -191,7 +196,7 @@ static int compare_open(struct near *near, struct near_match *match, const int64
 static int seal(struct near *near, struct err *err)
 {
     if (near->open_rows < BLOCK_ROWS) return 0;
-    const int rc = pack(near, &near->block[near->blocks_count], BLOCK_ROWS, err);
+    const int rc = pack(near, &near->block[near->blocks_count].weight, BLOCK_ROWS, err);
     if (rc) return rc;
     near->blocks_count++;
     near->open_rows -= BLOCK_ROWS;

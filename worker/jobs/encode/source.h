@@ -4,10 +4,11 @@
  * whose picture cannot be had, with a status that says why (a bad row is data). The order, keys and
  * texts depend on the input alone, not on time, threads or attempts.
  *
- * One thread, the pipe's reader, opens, reads and closes a source; a source may have threads of its
- * own behind it, which it joins in close. next may wait (for the network), but looks at *abort and
- * job_stopping at least every 100 ms, and then answers ERR_CANCELLED. Only tell is called by
- * another thread. To add a source: a file source_X.c, and a line in source.c. */
+ * One thread, the pipe's reader, opens and reads a source; it is closed when that thread has ended.
+ * A source may have threads of its own behind it, which it joins in close. next may wait (for the
+ * network), but looks at *abort and job_stopping at least every 100 ms, and then answers
+ * ERR_CANCELLED. Only tell is called by another thread. To add a source: a file source_X.c, and a
+ * line in source.c. */
 #ifndef ENCODE_SOURCE_H
 #define ENCODE_SOURCE_H
 
