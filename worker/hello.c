@@ -42,6 +42,12 @@ static void fill_labels(struct worker *w, Vlmq__WorkerInfo *info)
     info->n_labels = labels->count;
 }
 
+static void fill_models(struct worker *w, Vlmq__WorkerInfo *info)
+{
+    info->models = arena_new(&w->scratch, WARM_MAX * sizeof info->models[0]);
+    info->n_models = warm_models(w->warm, &w->scratch, info->models);
+}
+
 /* The memory of the cpu "device" is the machine's. */
 static void fill_memory(Vlmq__WorkerInfo *info)
 {
@@ -68,6 +74,7 @@ static Vlmq__WorkerInfo *info_of(struct worker *w)
     info->tasks_failed = w->tasks_failed;
     fill_kinds(w, info);
     fill_labels(w, info);
+    fill_models(w, info);
     fill_memory(info);
     return info;
 }
@@ -80,7 +87,11 @@ void hello_hurry(struct worker *w)
 void hello_step(struct worker *w, int64_t now_ms)
 {
     struct err err;
+    const uint32_t models = warm_version(w->warm); /* before the names: later ones are told again */
+    /* While the broker does not know us, or a hello is open, the next one is in time. */
+    if (models != w->models_told && w->known && !w->hello_request) hello_hurry(w);
     if (now_ms < w->hello_at_ms) return;
+    w->models_told = models;
     Vlmq__Hello hello = VLMQ__HELLO__INIT;
     link_forget(w->link, w->hello_request);
     w->hello_at_ms = now_ms + HELLO_MS;

@@ -45,7 +45,8 @@ struct job_host {
 
     /* Task thread. */
     const Vlmq__Attempt *attempt;
-    uint32_t added; /* tasks this task has added, as the broker counts them */
+    struct warm *warm; /* the worker's; NULL: nothing is kept */
+    uint32_t added;    /* tasks this task has added, as the broker counts them */
 };
 
 void host_init(struct job_host *host, struct chan *said, struct wake *wake, void *owner);

@@ -6,6 +6,7 @@
  *   tasks.c    from a grant to a running task, and from its end to its report
  *   renew.c    the Renew messages that the lease table asks for
  *   report.c   Done, Fail and Yield, repeated until answered
+ *   warm.c     what tasks leave loaded for later ones; its models' names go with the hello
  *   leave.c    drain, handing back, goodbye */
 #ifndef WORKER_INSIDE_H
 #define WORKER_INSIDE_H
@@ -18,6 +19,7 @@
 #include "worker/lease.h"
 #include "worker/limits.h"
 #include "worker/task.h"
+#include "worker/warm.h"
 #include "worker/worker.h"
 
 _Static_assert(TASKS_MAX <= ENVELOPE_RENEWALS_MAX, "one Renew carries all leases");
@@ -69,6 +71,7 @@ struct worker {
     struct wake wake;
     struct crew *crew;
     struct disk *disk;
+    struct warm *warm;
     struct arena scratch; /* for one message at a time */
     char id[WORKER_ID_BYTES], host[256];
     uint32_t cpus_each;
@@ -85,6 +88,7 @@ struct worker {
     struct takes takes;
 
     uint64_t hello_request;
+    uint32_t models_told; /* warm_version of the last hello */
     int64_t hello_at_ms;
     bool known, told_ready;
 

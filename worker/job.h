@@ -125,6 +125,17 @@ void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes)
  * why; return at once. */
 CHECKED int job_add(struct job_env *env, uint32_t *added, const struct job_new_task *tasks,
                     uint32_t count, struct err *err);
+/* What a task leaves loaded for the tasks after it, of any job: a model, mostly. Any thread of the
+ * attempt. key says all that makes two of them the same (kind, content, options, device).
+ * job_warm_take gives one that was kept under this key, to this attempt alone, or NULL: load it.
+ * job_warm_keep gives it back, or gives a new one; from then on the runtime owns it, and frees it
+ * by free_object when it needs the room (vlmq-worker's --model-memory), when the device is poisoned
+ * and at the end, from any thread. An attempt that does not give back what it took frees it itself
+ * before it returns. model: the job's model as its spec names it, so that the broker sends further
+ * tasks for it here; "": none. */
+void *job_warm_take(const struct job_env *env, const char *key);
+void job_warm_keep(const struct job_env *env, const char *key, const char *model, void *object,
+                   size_t bytes, void (*free_object)(void *object));
 /* Adds to a counter of the result by name; dies on more than COUNTERS_MAX names. */
 void job_count(struct job_result *result, const char *name, int64_t value);
 

@@ -12,6 +12,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* A part of the machine's memory for what is loaded and idle: the rest is for the tasks that run,
+ * what they have out of it, and the file cache that weights and shards are read through. */
+#define MODEL_MEMORY_PART 2
+
 /* Two: while one shard ends with its slowest downloads and its commit, the next one is at work. A
  * kind uses several processors in one task, so more slots would only share them. */
 #define SLOTS_DEFAULT 2
@@ -23,7 +27,7 @@
 struct arguments {
     const char *brokers, *key_file, *device, *name, *config, *log_level, *log_format;
     struct conf_list kinds, labels;
-    int64_t slots, interactive_slots, drain_ms, ready_fd;
+    int64_t slots, interactive_slots, drain_ms, model_bytes, ready_fd;
     bool version;
 };
 
@@ -50,6 +54,8 @@ static void fill_options(struct conf_option *option, struct arguments *a)
          "A label that jobs may ask for; may be repeated."},
         {"drain-s", 0, CONF_MS, &a->drain_ms, 0, 0, "DURATION",
          "How long running tasks may go on after the first signal."},
+        {"model-memory", 0, CONF_BYTES, &a->model_bytes, 0, 0, "BYTES",
+         "For models that stay loaded between tasks; 0: none does."},
         {"name", 0, CONF_TEXT, &a->name, 0, 0, "TEXT", "Shown instead of the machine's name."},
         {"log-level", 0, CONF_TEXT, &a->log_level, 0, 0, "LEVEL", "debug, info, warn or error."},
         {"log-format", 0, CONF_TEXT, &a->log_format, 0, 0, "FORMAT", "logfmt or json."},
@@ -62,7 +68,7 @@ static void fill_options(struct conf_option *option, struct arguments *a)
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) option[i] = table[i];
 }
 
-#define OPTIONS_COUNT 15
+#define OPTIONS_COUNT 16
 
 static int set_log(const struct arguments *a, struct err *err)
 {
@@ -104,6 +110,7 @@ static int work(const struct arguments *a, bool *must_exit_now, struct err *err)
         .kinds = a->kinds,
         .labels = a->labels,
         .drain_ms = a->drain_ms,
+        .model_bytes = a->model_bytes,
         .ready_fd = (int)a->ready_fd,
     };
     const int rc = worker_open(&worker, &options, err);
@@ -125,6 +132,12 @@ static void raise_files_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &files); /* less will do */
 }
 
+static int64_t model_memory(void)
+{
+    const int64_t page = sysconf(_SC_PAGESIZE), pages = sysconf(_SC_PHYS_PAGES);
+    return page > 0 && pages > 0 ? pages / MODEL_MEMORY_PART * page : 0;
+}
+
 static void print_help(const struct conf *conf)
 {
     struct buf text;
@@ -144,6 +157,7 @@ int main(int argc, char **argv)
         .slots = SLOTS_DEFAULT,
         .interactive_slots = 1,
         .drain_ms = 60000,
+        .model_bytes = model_memory(),
         .ready_fd = -1,
     };
     struct conf_option options[OPTIONS_COUNT];

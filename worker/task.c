@@ -4,6 +4,7 @@
 #include "common/base/check.h"
 #include "common/base/str.h"
 #include "worker/limits.h"
+#include "worker/warm.h"
 
 #include <string.h>
 
@@ -73,6 +74,7 @@ int task_new(struct task **out, const struct task_options *options, const Vlmq__
     host_init(&task->host, options->said, options->wake, task);
     task->host.added = grant->added;
     task->host.attempt = &task->attempt;
+    task->host.warm = options->warm;
     if (!env_fill(task, options, grant) || !attempt_fill(task, grant)) {
         task_free(task);
         return err_set(err, ERR_LIMIT, "no memory for another task");
@@ -151,6 +153,7 @@ static void run(void *arg)
     task->rc = call_kind(task);
     if (!task->rc) task->rc = add_surplus(task);
     if (task->rc) task->err.code = (enum err_code)task->rc;
+    warm_ended(task->host.warm, &task->host);
     log_scope_join(NULL);
     host_say_ended(&task->host);
 }

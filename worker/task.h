@@ -54,6 +54,7 @@ struct task_options {
     struct chan *said;
     struct wake *wake;
     struct crew *crew;
+    struct warm *warm; /* may be NULL */
 };
 
 /* Copies what it needs of the grant. */

@@ -93,6 +93,7 @@ void tasks_grant(struct worker *w, const Vlmq__Grant *grant, int64_t counts_from
         .said = w->said,
         .wake = &w->wake,
         .crew = w->crew,
+        .warm = w->warm,
     };
     if (!slot_for(w, grant, &interactive)) {
         report_refuse(w, grant, w->draining ? "the worker leaves" : "no slot is free");
@@ -177,6 +178,7 @@ static void ended(struct worker *w, struct task *task)
         report_task(w, task);
     else if (!task->reporting)
         tasks_forget(w, task);
+    if (poisoned) warm_close(w->warm);
     if (poisoned) leave_hand_back(w, WORKER_POISONED, "the device works no more");
     if (frees_device) start_held(w);
 }

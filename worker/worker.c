@@ -70,6 +70,7 @@ int worker_open(struct worker **out, const struct worker_options *options, struc
     w->said = chan_new(TASKS_MAX);
     w->crew = crew_new(TASKS_MAX);
     w->wake.fd = -1;
+    w->warm = warm_new(options->model_bytes, &w->wake);
     arena_init(&w->scratch, SCRATCH_BYTES);
     name_host(w, options->name);
     id_worker(w->id, options->device);
@@ -94,6 +95,7 @@ bool worker_close(struct worker *w)
         if (w->task[i]->state == TASK_RUNNING) return false;
     while (w->tasks_count) tasks_forget(w, w->task[0]);
     crew_free(w->crew);
+    warm_free(w->warm);
     link_close(w->link);
     disk_free(w->disk);
     stop_install(NULL);

@@ -28,7 +28,8 @@ struct worker_options {
     struct conf_list kinds;  /* none: all */
     struct conf_list labels; /* at most LABELS_MAX */
     int64_t drain_ms;
-    int ready_fd; /* gets a line "ready ID" when a broker has answered; -1: none */
+    int64_t model_bytes; /* of what stays loaded between tasks; 0: nothing does */
+    int ready_fd;        /* gets a line "ready ID" when a broker has answered; -1: none */
 };
 
 struct worker;

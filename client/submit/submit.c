@@ -79,6 +79,21 @@ static int places(struct command *cmd, Vlmq__Job *job, ProtobufCMessage *spec, s
     return rc;
 }
 
+/* A field `model` is a name in the workers' model folder or, with a slash or a dot in front, a
+ * folder. Workers that have it loaded are preferred, by the very text that they find in the spec.
+ */
+static int use_model(struct command *cmd, Vlmq__Job *job, ProtobufCMessage *spec, struct err *err)
+{
+    const char *model = spec_text(spec, "model");
+    int rc = 0;
+    if (!model || !*model) return 0;
+    if (model[0] == '/' || model[0] == '.') {
+        rc = args_place(&model, model, &cmd->arena, err);
+        if (!rc) rc = spec_set(spec, "model", model, &cmd->arena, err);
+    }
+    return rc ? rc : set_text(&job->needs->model, model, &cmd->arena, err);
+}
+
 static int make_needs(Vlmq__Needs *needs, const struct job_options *options, struct arena *arena,
                       struct err *err)
 {
@@ -134,6 +149,7 @@ static int make(struct command *cmd, struct submission *made, const struct args 
     if (!rc) rc = command_connect(cmd, err);
     if (!rc) rc = upstream(cmd, &made->job, args->spec, options, err);
     if (!rc) rc = places(cmd, &made->job, args->spec, err);
+    if (!rc) rc = use_model(cmd, &made->job, args->spec, err);
     if (!rc) rc = spec_pack(&packed, args->spec, &cmd->arena, err);
     if (!rc) made->job.spec = packed;
     return rc;

@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 
 struct hash {
     EVP_MD_CTX *ctx;
@@ -62,6 +63,25 @@ void hash_sha256_text(char dst[HASH_SHA256_TEXT], const void *data, size_t bytes
     uint8_t digest[HASH_SHA256_BYTES];
     hash_sha256(digest, data, bytes);
     str_hex(dst, digest, sizeof digest);
+}
+
+bool hash_git_blob(char dst[HASH_GIT_TEXT], const void *data, size_t bytes)
+{
+    char head[32];
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    uint32_t digest_bytes = 0;
+    const int head_bytes = snprintf(head, sizeof head, "blob %zu", bytes) + 1; /* with the zero */
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    const bool done = ctx && EVP_DigestInit_ex(ctx, EVP_sha1(), NULL) == 1 &&
+                      EVP_DigestUpdate(ctx, head, (size_t)head_bytes) == 1 &&
+                      EVP_DigestUpdate(ctx, data, bytes) == 1 &&
+                      EVP_DigestFinal_ex(ctx, digest, &digest_bytes) == 1;
+    EVP_MD_CTX_free(ctx);
+    dst[0] = 0;
+    if (!done) return false;
+    CHECK(digest_bytes * 2 == HASH_GIT_TEXT - 1);
+    str_hex(dst, digest, digest_bytes);
+    return true;
 }
 
 bool hash_text(char dst[HASH_TEXT_MAX], enum hash_kind kind, const void *data, size_t bytes)

@@ -21,6 +21,12 @@ void hash_sha256(uint8_t digest[HASH_SHA256_BYTES], const void *data, size_t byt
 /* Lower-case hexadecimal. */
 void hash_sha256_text(char dst[HASH_SHA256_TEXT], const void *data, size_t bytes);
 
+#define HASH_GIT_TEXT 41
+/* The name of a blob in git: SHA-1 over "blob SIZE", a zero and the bytes; lower-case hexadecimal.
+ * It tells whether a file came whole, and proves no more than SHA-1 does. false: this machine's
+ * libcrypto does not give it. */
+bool hash_git_blob(char dst[HASH_GIT_TEXT], const void *data, size_t bytes);
+
 /* For data sets; MD5 proves nothing about who made the bytes. */
 enum hash_kind { HASH_SHA256 = 0, HASH_MD5, HASH_SHA512, HASH_KINDS_COUNT };
 #define HASH_TEXT_MAX 129 /* of the longest, with its zero */

@@ -5,7 +5,7 @@
  * --image-size), its comments their help, its enums words (DOWNLOAD_RESIZE_CENTER_CROP:
  * center_crop). So a new kind needs no code in the client. The fields `input` and `output` have a
  * meaning of their own: the positional argument and the place that results and reports are read
- * from; both are made absolute when they are paths. */
+ * from; both are made absolute when they are paths. `model` becomes the job's needs.model. */
 #ifndef WIRE_SPEC_H
 #define WIRE_SPEC_H
 

@@ -84,11 +84,17 @@ static int32_t to_fixed(double weight)
     return (int32_t)(weight < 0.0 ? scaled - 0.5 : scaled + 0.5);
 }
 
+/* One axis of the result: count samples of outputs, from first on. */
+struct span {
+    uint32_t outputs, first, count;
+};
+
 /* Weights of one output sample; scratch holds taps->width doubles. */
-static void taps_fill(struct taps *taps, uint32_t output, uint32_t inputs,
+static void taps_fill(struct taps *taps, uint32_t index, uint32_t inputs, const struct span *span,
                       const struct kernel *kernel, double *scratch)
 {
-    const double scale = (double)inputs / taps->outputs;
+    const uint32_t output = span->first + index;
+    const double scale = (double)inputs / span->outputs;
     const double stretch = scale < 1.0 ? 1.0 : scale;
     const double support = kernel->support * stretch;
     const double centre = (output + 0.5) * scale;
@@ -104,18 +110,19 @@ static void taps_fill(struct taps *taps, uint32_t output, uint32_t inputs,
         scratch[i] = kernel->weight(((double)i + (double)first - centre + 0.5) * inverse);
         sum += scratch[i];
     }
-    int32_t *weight = taps->weight + output * taps->width;
+    int32_t *weight = taps->weight + index * taps->width;
     for (uint32_t i = 0; i < count; i++)
         weight[i] = to_fixed(sum != 0.0 ? scratch[i] / sum : scratch[i]);
-    taps->first[output] = first;
-    taps->count[output] = count;
+    taps->first[index] = first;
+    taps->count[index] = count;
 }
 
-static bool taps_init(struct taps *taps, uint32_t inputs, uint32_t outputs,
+static bool taps_init(struct taps *taps, uint32_t inputs, const struct span *span,
                       const struct kernel *kernel)
 {
+    const uint32_t outputs = span->count;
     *taps = (struct taps){.outputs = outputs};
-    const double scale = (double)inputs / outputs;
+    const double scale = (double)inputs / span->outputs;
     taps->width = (size_t)ceil(kernel->support * (scale < 1.0 ? 1.0 : scale)) * 2 + 1;
     size_t weights, bytes;
     const size_t bounds = (size_t)outputs * 2 * sizeof(uint32_t);
@@ -130,7 +137,7 @@ static bool taps_init(struct taps *taps, uint32_t inputs, uint32_t outputs,
     after = taps->weight + taps->width * outputs;
     taps->first = after;
     taps->count = taps->first + outputs;
-    for (uint32_t i = 0; i < outputs; i++) taps_fill(taps, i, inputs, kernel, scratch);
+    for (uint32_t i = 0; i < outputs; i++) taps_fill(taps, i, inputs, span, kernel, scratch);
     return true;
 }
 
@@ -297,13 +304,13 @@ static bool resize_width_turned(struct image *dst, const struct image *src, uint
 }
 
 /* Makes *dst from rows src_y to src_y + rows of src, width changed. */
-static bool resize_width(struct image *dst, const struct image *src, uint32_t width, uint32_t src_y,
-                         uint32_t rows, const struct kernel *kernel)
+static bool resize_width(struct image *dst, const struct image *src, const struct span *columns,
+                         uint32_t src_y, uint32_t rows, const struct kernel *kernel)
 {
     struct taps taps = {0};
     struct image result = {0};
-    bool made = taps_init(&taps, src->width, width, kernel) &&
-                image_init_bare(&result, width, rows, src->channels);
+    bool made = taps_init(&taps, src->width, columns, kernel) &&
+                image_init_bare(&result, columns->count, rows, src->channels);
     if (made)
         made = src->channels == 3 && src->width >= RESIZE_AVX2_WIDTH_MIN && resize_avx2_works()
                    ? resize_avx2_width(&result, src, src_y, &taps)
@@ -344,60 +351,76 @@ static bool is_vertical_first(const struct image *src, uint32_t width, uint32_t 
     return less_height > 0 && less_height > 2 * less_width;
 }
 
-static bool resize_both(struct image *dst, const struct image *src, uint32_t width,
-                        const struct taps *rows, const struct kernel *kernel)
+static bool resize_both(struct image *dst, const struct image *src, const struct span *columns,
+                        const struct span *rows, const struct taps *taps,
+                        const struct kernel *kernel)
 {
     struct image between = {0};
-    const uint32_t last = rows->outputs - 1;
+    const uint32_t last = taps->outputs - 1;
     bool made;
-    if (is_vertical_first(src, width, rows->outputs)) {
-        made = resize_height(&between, src, rows, 0) &&
-               resize_width(dst, &between, width, 0, between.height, kernel);
+    if (is_vertical_first(src, columns->outputs, rows->outputs)) {
+        made = resize_height(&between, src, taps, 0) &&
+               resize_width(dst, &between, columns, 0, between.height, kernel);
     } else {
-        const uint32_t first_row = rows->first[0];
-        const uint32_t end_row = rows->first[last] + rows->count[last];
-        made = resize_width(&between, src, width, first_row, end_row - first_row, kernel) &&
-               resize_height(dst, &between, rows, first_row);
+        const uint32_t first_row = taps->first[0];
+        const uint32_t end_row = taps->first[last] + taps->count[last];
+        made = resize_width(&between, src, columns, first_row, end_row - first_row, kernel) &&
+               resize_height(dst, &between, taps, first_row);
     }
     image_deinit(&between);
     return made;
 }
 
-static bool resize_sums(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
-                        const struct kernel *kernel)
+/* An axis that keeps its size is cut, not filtered. */
+static bool resize_sums(struct image *dst, const struct image *src, const struct span *columns,
+                        const struct span *rows, const struct kernel *kernel)
 {
-    struct taps rows = {0};
-    if (height == src->height) return resize_width(dst, src, width, 0, src->height, kernel);
-    const bool made = taps_init(&rows, src->height, height, kernel) &&
-                      (width == src->width ? resize_height(dst, src, &rows, 0)
-                                           : resize_both(dst, src, width, &rows, kernel));
-    taps_deinit(&rows);
+    struct taps taps = {0};
+    struct image view = *src;
+    const bool same_width = columns->outputs == src->width;
+    const bool same_height = rows->outputs == src->height;
+    if (same_width) {
+        view.pixels += (size_t)columns->first * src->channels;
+        view.width = columns->count;
+    }
+    if (same_height) {
+        view.pixels += rows->first * src->stride;
+        view.height = rows->count;
+    }
+    if (same_width && same_height) return copy(dst, &view);
+    if (same_height) return resize_width(dst, &view, columns, 0, rows->count, kernel);
+    const bool made = taps_init(&taps, src->height, rows, kernel) &&
+                      (same_width ? resize_height(dst, &view, &taps, 0)
+                                  : resize_both(dst, &view, columns, rows, &taps, kernel));
+    taps_deinit(&taps);
     return made;
 }
 
 /* The input sample under the centre of each output sample. The position is summed up as Pillow
  * does it (ImagingScaleAffine), because its rounding decides where two samples are as near. */
-static void nearest_places(uint32_t *place, uint32_t outputs, uint32_t inputs)
+static void nearest_places(uint32_t *place, const struct span *span, uint32_t inputs)
 {
-    const double scale = (double)inputs / outputs;
+    const double scale = (double)inputs / span->outputs;
     double at = scale * 0.5;
-    for (uint32_t i = 0; i < outputs; i++) {
+    for (uint32_t i = 0; i < span->first; i++) at += scale;
+    for (uint32_t i = 0; i < span->count; i++) {
         place[i] = at < (double)inputs ? (uint32_t)at : inputs - 1;
         at += scale;
     }
 }
 
-static bool resize_nearest(struct image *dst, const struct image *src, uint32_t width,
-                           uint32_t height)
+static bool resize_nearest(struct image *dst, const struct image *src, const struct span *columns,
+                           const struct span *rows)
 {
+    const uint32_t width = columns->count, height = rows->count;
     uint32_t *column = mem_try(((size_t)width + height) * sizeof *column);
     if (!column || !image_init(dst, width, height, src->channels)) {
         mem_free(column);
         return false;
     }
     uint32_t *row = column + width;
-    nearest_places(column, width, src->width);
-    nearest_places(row, height, src->height);
+    nearest_places(column, columns, src->width);
+    nearest_places(row, rows, src->height);
     const size_t channels = src->channels;
     for (uint32_t y = 0; y < height; y++) {
         const uint8_t *in = image_row(src, row[y]);
@@ -409,22 +432,32 @@ static bool resize_nearest(struct image *dst, const struct image *src, uint32_t 
     return true;
 }
 
-int resize_image(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
-                 enum resize_filter filter, struct err *err)
+int resize_part(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
+                const struct image_rect *part, enum resize_filter filter, struct err *err)
 {
     CHECK(src->pixels && src->channels >= 1 && src->channels <= IMAGE_CHANNELS_MAX);
     CHECK((uint32_t)filter < RESIZE_FILTERS_COUNT);
+    CHECK(part->x <= width && part->width <= width - part->x);
+    CHECK(part->y <= height && part->height <= height - part->y);
     *dst = (struct image){0};
-    if (!width || !height) return err_set(err, ERR_INVALID, "resize to %ux%u", width, height);
-    bool made;
-    if (width == src->width && height == src->height)
-        made = copy(dst, src);
-    else if (filter == RESIZE_NEAREST)
-        made = resize_nearest(dst, src, width, height);
-    else
-        made = resize_sums(dst, src, width, height, &kernels[filter]);
+    if (!part->width || !part->height)
+        return err_set(err, ERR_INVALID, "resize to %ux%u", part->width, part->height);
+    const struct span columns = {width, part->x, part->width};
+    const struct span rows = {height, part->y, part->height};
+    const bool same_size = width == src->width && height == src->height;
+    const bool made = filter == RESIZE_NEAREST && !same_size
+                          ? resize_nearest(dst, src, &columns, &rows)
+                          : resize_sums(dst, src, &columns, &rows, &kernels[filter]);
     if (made) return 0;
-    return err_set(err, ERR_LIMIT, "out of memory for a picture of %ux%u", width, height);
+    return err_set(err, ERR_LIMIT, "out of memory for a picture of %ux%u", part->width,
+                   part->height);
+}
+
+int resize_image(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
+                 enum resize_filter filter, struct err *err)
+{
+    const struct image_rect all = {0, 0, width, height};
+    return resize_part(dst, src, width, height, &all, filter, err);
 }
 
 int resize_bicubic(struct image *dst, const struct image *src, uint32_t width, uint32_t height,

@@ -32,6 +32,11 @@ enum resize_filter { /* written as their names; the numbers stay in the process 
  * size, ERR_LIMIT out of memory. */
 CHECKED int resize_image(struct image *dst, const struct image *src, uint32_t width,
                          uint32_t height, enum resize_filter filter, struct err *err);
+/* The rectangle `part` of what resize_image would make, alone: the same pixels, and no memory or
+ * time for the others. A long and narrow picture whose middle is wanted may have billions of them.
+ */
+CHECKED int resize_part(struct image *dst, const struct image *src, uint32_t width, uint32_t height,
+                        const struct image_rect *part, enum resize_filter filter, struct err *err);
 const char *resize_filter_name(enum resize_filter filter); /* "bicubic", "box", … */
 /* resize_image with the filter that CLIP and most data sets use. */
 CHECKED int resize_bicubic(struct image *dst, const struct image *src, uint32_t width,

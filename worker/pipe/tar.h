@@ -64,6 +64,10 @@ void tar_reader_init(struct tar_reader *reader, tar_read *read, void *ctx);
 /* Skips what is left of the current member and goes to the next; *found false: the end. */
 CHECKED int tar_reader_next(struct tar_reader *reader, struct tar_member *member, bool *found,
                             struct err *err);
+/* Goes behind the current member without reading it, in an archive of archive_bytes whose read
+ * looks at reader.offset (a file that is read by pread). ERR_CORRUPT: the archive ends within it.
+ */
+CHECKED int tar_reader_jump(struct tar_reader *reader, int64_t archive_bytes, struct err *err);
 /* Reads up to bytes of the current member; *got 0: its end. */
 CHECKED int tar_reader_data(struct tar_reader *reader, void *dst, size_t bytes, size_t *got,
                             struct err *err);

@@ -292,6 +292,15 @@ int tar_reader_next(struct tar_reader *reader, struct tar_member *member, bool *
     return 0;
 }
 
+int tar_reader_jump(struct tar_reader *reader, int64_t archive_bytes, struct err *err)
+{
+    const int64_t bytes = reader->left + reader->padding;
+    if (bytes > archive_bytes - reader->offset) return cut_short(reader, err);
+    reader->offset += bytes;
+    reader->left = reader->padding = 0;
+    return 0;
+}
+
 int tar_reader_data(struct tar_reader *reader, void *dst, size_t bytes, size_t *got,
                     struct err *err)
 {

@@ -83,9 +83,21 @@ TEST(hash, a_peek_changes_nothing)
     hash_free(hash);
 }
 
+/* As `printf … | git hash-object --stdin` prints it. */
+TEST(hash, blobs_have_the_names_that_git_gives_them)
+{
+    UNUSED_STATE;
+    char name[HASH_GIT_TEXT];
+    EXPECT(hash_git_blob(name, "", 0));
+    EXPECT_TEXT(name, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+    EXPECT(hash_git_blob(name, "hello\n", 6));
+    EXPECT_TEXT(name, "ce013625030ba8dba906f756967f9e9ca394464a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RUN(hash, blobs_have_the_names_that_git_gives_them),
         RUN(hash, known_texts_have_known_digests),
         RUN(hash, other_kinds_have_known_digests),
         RUN(hash, pieces_give_the_digest_of_the_whole_and_end_starts_anew),

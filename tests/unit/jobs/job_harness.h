@@ -82,6 +82,20 @@ int job_add(struct job_env *env, uint32_t *added, const struct job_new_task *tas
     return 0;
 }
 
+/* A harness keeps nothing warm: each task loads for itself. */
+void *job_warm_take(const struct job_env *env, const char *key)
+{
+    (void)env, (void)key;
+    return NULL;
+}
+
+void job_warm_keep(const struct job_env *env, const char *key, const char *model, void *object,
+                   size_t bytes, void (*free_object)(void *object))
+{
+    (void)env, (void)key, (void)model, (void)bytes;
+    free_object(object);
+}
+
 void job_count(struct job_result *result, const char *name, int64_t value)
 {
     uint32_t i = 0;

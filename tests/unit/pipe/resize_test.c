@@ -194,6 +194,45 @@ TEST(resize, reads_rows_that_are_farther_apart_than_their_pixels)
     image_deinit(&from_copy);
 }
 
+/* One of both sizes may stay as it was, and the part may be all. */
+static void check_part(struct rng *rng, const struct image *src, enum resize_filter filter)
+{
+    struct image whole, got;
+    struct err err;
+    const uint32_t width = rng_below(rng, 4) ? (uint32_t)rng_below(rng, 120) + 1 : src->width;
+    const uint32_t height = rng_below(rng, 4) ? (uint32_t)rng_below(rng, 120) + 1 : src->height;
+    struct image_rect part = {(uint32_t)rng_below(rng, width), (uint32_t)rng_below(rng, height), 0,
+                              0};
+    part.width = (uint32_t)rng_below(rng, width - part.x) + 1;
+    part.height = (uint32_t)rng_below(rng, height - part.y) + 1;
+    EXPECT_OK(resize_image(&whole, src, width, height, filter, &err), &err);
+    EXPECT_OK(resize_part(&got, src, width, height, &part, filter, &err), &err);
+    EXPECT_EQ(got.width, part.width);
+    EXPECT_EQ(got.height, part.height);
+    for (uint32_t y = 0; y < part.height; y++)
+        EXPECT_MEM(image_row(&got, y),
+                   image_row(&whole, part.y + y) + (size_t)part.x * whole.channels,
+                   (size_t)part.width * whole.channels);
+    image_deinit(&whole);
+    image_deinit(&got);
+}
+
+TEST(resize, a_part_has_the_pixels_of_the_whole)
+{
+    UNUSED_STATE;
+    struct rng rng;
+    rng_seed(&rng, test_seed());
+    for (int round = 0; round < 60; round++) {
+        struct image src;
+        const uint32_t width = (uint32_t)rng_below(&rng, 90) + 1;
+        const uint32_t height = (uint32_t)rng_below(&rng, 90) + 1;
+        EXPECT(image_init(&src, width, height, round % 3 ? 3 : (uint32_t)rng_below(&rng, 4) + 1));
+        fill(&src, 0);
+        check_part(&rng, &src, (enum resize_filter)(round % RESIZE_FILTERS_COUNT));
+        image_deinit(&src);
+    }
+}
+
 TEST(resize, refuses_a_zero_size)
 {
     UNUSED_STATE;
@@ -252,6 +291,7 @@ int main(void)
         RUN(resize, box_is_the_mean_where_the_scale_is_a_whole_number),
         RUN(resize, equals_a_plain_implementation_for_any_number_of_channels),
         RUN(resize, reads_rows_that_are_farther_apart_than_their_pixels),
+        RUN(resize, a_part_has_the_pixels_of_the_whole),
         RUN(resize, refuses_a_zero_size),
         RUN(resize, survives_every_failed_allocation),
         RUN(resize, nearest_survives_every_failed_allocation),

@@ -300,6 +300,37 @@ TEST(worker, refused_hello_ends_it_with_a_failure)
     EXPECT_EQ(end_of(scene), WORKER_FAILED);
 }
 
+TEST(worker, tells_the_broker_at_once_which_models_stay_loaded)
+{
+    SCENE;
+    struct offer offer;
+    Vlmq__Jobs__Probe probe = VLMQ__JOBS__PROBE__INIT;
+    char model[] = "openai/clip";
+    probe.items = 1;
+    probe.model = model;
+    scene->options.model_bytes = 1000;
+    start(scene);
+    peer_expect_take(peer, 2, 1);
+    offer_fill(&offer, &probe, "00001");
+    const int64_t end = clock_mono_us() + (int64_t)HELLO_MS / 2 * 1000; /* before one is due */
+    bool told = false, done = false;
+    grant_one(peer, &offer);
+    while (!told || !done) { /* in any order */
+        EXPECT(clock_mono_us() < end);
+        if (!peer_take_in(peer, 1000)) continue;
+        const Vlmq__Hello *hello = (const Vlmq__Hello *)peer->got.body;
+        if (peer->got.type == VLMQ__TYPE__HELLO && hello->worker->n_models) {
+            EXPECT_TEXT(hello->worker->models[0], model);
+            told = true;
+        }
+        if (peer->got.type != VLMQ__TYPE__DONE) continue;
+        peer_answer(peer, VLMQ__TYPE__DONE_ANSWER, &done_answer.base);
+        done = true;
+    }
+    stop(scene);
+    EXPECT_EQ(end_of(scene), WORKER_DRAINED);
+}
+
 TEST(worker, bad_options_are_refused_with_a_sentence)
 {
     UNUSED_STATE;
@@ -341,6 +372,7 @@ int main(void)
         RUN_SCENE(lonely_task_is_handed_back_while_others_run),
         RUN_SCENE(late_answer_to_a_replaced_take_is_worth_its_grants),
         RUN_SCENE(refused_hello_ends_it_with_a_failure),
+        RUN_SCENE(tells_the_broker_at_once_which_models_stay_loaded),
         RUN(worker, bad_options_are_refused_with_a_sentence),
     };
     return cmocka_run_group_tests_name("worker", tests, NULL, NULL);

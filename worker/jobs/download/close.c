@@ -4,7 +4,8 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "worker/jobs/download/blocked.h"
-#include "worker/jobs/download/list_slice.h"
+#include "worker/list/list_slice.h"
+#include "worker/report/sums.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,31 +31,6 @@ static void add_text(struct buf *out, const char *name, const char *value)
     str_json(out, value, strlen(value));
 }
 
-static void add_counters(struct buf *out, const struct attempt_counter *counter, uint32_t count)
-{
-    buf_text(out, "\"counters\":{");
-    for (uint32_t i = 0; i < count; i++)
-        buf_printf(out, "%s\"%s\":%" PRId64, i ? "," : "", counter[i].name, counter[i].value);
-    buf_byte(out, '}');
-}
-
-static void add_shard(struct buf *out, const struct attempt_manifest *manifest)
-{
-    buf_text(out, out->len ? ",\n  {" : "\n  {");
-    add_text(out, "name", manifest->task);
-    buf_printf(out, ",\"rows\":%" PRId64 ",\"success\":%" PRId64 ",\"files\":[", manifest->items,
-               manifest->items_ok);
-    for (uint32_t i = 0; i < manifest->files_count; i++) {
-        const struct attempt_file *file = &manifest->file[i];
-        buf_text(out, i ? ",{" : "{");
-        add_text(out, "name", file->name);
-        buf_printf(out, ",\"bytes\":%" PRId64 ",\"sha256\":\"%s\"}", file->bytes, file->sha256);
-    }
-    buf_text(out, "],");
-    add_counters(out, manifest->counter, manifest->counters_count);
-    buf_byte(out, '}');
-}
-
 /* The pictures come from the first shards, the same number from each. */
 static void add_pictures(struct closing *closing)
 {
@@ -78,7 +54,7 @@ static int visit(void *ctx, const struct attempt_manifest *manifest, struct err 
     struct buf stats;
     if (job_stopping(closing->env)) return err_set(err, ERR_CANCELLED, "closing was stopped");
     totals_add(&closing->totals, manifest);
-    add_shard(&closing->shards, manifest);
+    sums_shard_json(&closing->shards, manifest);
     int rc =
         buf_failed(&closing->shards) ? err_set(err, ERR_LIMIT, "no memory for the manifest") : 0;
     for (uint32_t i = 0; i < manifest->files_count && !rc; i++) {
@@ -113,7 +89,7 @@ static int write_manifest(struct closing *closing, struct err *err)
                ",\"success\":%" PRId64 ",\"file_bytes\":%" PRId64 ",",
                totals->shards, totals->late, totals->dead, totals->items, totals->items_ok,
                totals->file_bytes);
-    add_counters(&out, totals->counter, totals->counters_count);
+    sums_counters_json(&out, totals->counter, totals->counters_count);
     buf_text(&out, "},\n\"times\":");
     totals_times_json(totals, &out);
     buf_text(&out, ",\n\"shards\":[");

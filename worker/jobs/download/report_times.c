@@ -4,6 +4,7 @@
 #include "common/base/sum.h"
 #include "worker/jobs/download/close.h"
 #include "worker/jobs/download/report.h"
+#include "worker/report/chart.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 #include "common/base/sum.h"
 #include "worker/jobs/download/close.h"
 #include "worker/jobs/download/late.h"
+#include "worker/report/sums.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -11,18 +12,9 @@
 /* The year 9999: what is later is no time, and sums of it would leave the range of numbers. */
 #define TIME_MAX_S 253402300799.0
 
-static struct attempt_counter *find(struct totals *totals, const char *name)
-{
-    for (uint32_t i = 0; i < totals->counters_count; i++)
-        if (!strcmp(totals->counter[i].name, name)) return &totals->counter[i];
-    return NULL;
-}
-
 int64_t totals_get(const struct totals *totals, const char *name)
 {
-    for (uint32_t i = 0; i < totals->counters_count; i++)
-        if (!strcmp(totals->counter[i].name, name)) return totals->counter[i].value;
-    return 0;
+    return sums_get(totals->counter, totals->counters_count, name);
 }
 
 void totals_add(struct totals *totals, const struct attempt_manifest *manifest)
@@ -36,15 +28,7 @@ void totals_add(struct totals *totals, const struct attempt_manifest *manifest)
     totals->bytes = sum_of(totals->bytes, manifest->bytes);
     for (uint32_t i = 0; i < manifest->files_count; i++)
         totals->file_bytes = sum_of(totals->file_bytes, manifest->file[i].bytes);
-    for (uint32_t i = 0; i < manifest->counters_count; i++) {
-        struct attempt_counter *counter = find(totals, manifest->counter[i].name);
-        if (!counter && totals->counters_count < COUNTERS_MAX) {
-            counter = &totals->counter[totals->counters_count++];
-            *counter = manifest->counter[i];
-        } else if (counter) {
-            counter->value = sum_of(counter->value, manifest->counter[i].value);
-        }
-    }
+    sums_add(totals->counter, &totals->counters_count, manifest);
 }
 
 void totals_deinit(struct totals *totals)

@@ -267,6 +267,18 @@ static int work_without(struct job_env *env, const Vlmq__Jobs__Probe *probe,
     return 0;
 }
 
+/* Nothing is loaded; that it is there is all that a later task wants to know. */
+static void use_model(struct job_env *env, const Vlmq__Jobs__Probe *probe,
+                      struct job_result *result)
+{
+    if (!*probe->model) return;
+    const char *key = arena_printf(env->arena, "probe/%s", probe->model);
+    if (!key) return;
+    void *model = job_warm_take(env, key);
+    job_count(result, model ? "probe.warm" : "probe.cold", 1);
+    job_warm_keep(env, key, probe->model, model ? model : mem_new(1), 1, mem_free);
+}
+
 static int probe_work(struct job_env *env, struct job_result *result, struct err *err)
 {
     Vlmq__Jobs__Probe *probe = unpack(env->spec.data, env->spec.bytes, err);
@@ -281,6 +293,7 @@ static int probe_work(struct job_env *env, struct job_result *result, struct err
     if (!rc)
         rc = *probe->output ? work_into(env, probe, result, err)
                             : work_without(env, probe, result, err);
+    if (!rc) use_model(env, probe, result);
     release(probe);
     return rc;
 }

@@ -146,3 +146,15 @@ int preprocessor_config_read(struct preprocessor_config *config, const char *pat
     json_decref(object);
     return rc;
 }
+
+void preprocessor_table(float table[3][256], const struct preprocessor_config *config)
+{
+    for (int channel = 0; channel < 3; channel++) {
+        const float mean = (float)config->mean[channel], std = (float)config->std[channel];
+        for (int level = 0; level < 256; level++) {
+            const double scaled = config->rescales ? level * config->rescale_factor : level;
+            const float number = (float)scaled;
+            table[channel][level] = config->normalizes ? (number - mean) / std : number;
+        }
+    }
+}

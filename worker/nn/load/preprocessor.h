@@ -44,5 +44,9 @@ CHECKED int preprocessor_config_parse(struct preprocessor_config *config, const 
 /* Of a file; the sentence begins with its path. */
 CHECKED int preprocessor_config_read(struct preprocessor_config *config, const char *path,
                                      struct err *err);
+/* What a level 0 to 255 of a channel becomes, bit for bit as transformers' Pillow processor
+ * computes it: the level times the factor in double, rounded to f32; less the mean and divided by
+ * the deviation, both rounded to f32 before, each step rounded to f32. */
+void preprocessor_table(float table[3][256], const struct preprocessor_config *config);
 
 #endif

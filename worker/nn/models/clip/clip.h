@@ -12,6 +12,7 @@
 #include "common/base/err.h"
 #include "worker/nn/backend.h"
 #include "worker/nn/load/config.h"
+#include "worker/nn/load/preprocessor.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,6 +57,9 @@ CHECKED int clip_load(struct clip **clip, struct backend *backend, const char *f
                       const struct clip_options *options, struct err *err);
 void clip_free(struct clip *clip); /* accepts NULL */
 const struct clip_config *clip_config(const struct clip *clip);
+/* What pictures must go through before they come here (pipe/preprocess.h takes it), but for the
+ * levels, which clip_encode_images makes numbers of. Of a model with vision. */
+const struct preprocessor_config *clip_preprocessor(const struct clip *clip);
 struct clip_shape clip_shape(const struct clip *clip);
 /* pixels: [count, image_side, image_side, 3] bytes, cropped, as pipe/preprocess.h makes them;
  * normalised here. Any count. */

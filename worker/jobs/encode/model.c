@@ -1,0 +1,274 @@
+/* model.c - see model.h. */
+#include "worker/jobs/encode/model.h"
+
+#include "common/base/fs.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int load_preprocess(struct encode_model *model, const struct encode_options *options,
+                           const struct encode_files *files, struct err *err)
+{
+    char path[PATH_MAX];
+    struct preprocessor_config config;
+    const bool openai = options->crop == VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI;
+    if (!fs_join(path, sizeof path, files->model_folder, "preprocessor_config.json"))
+        return err_set(err, ERR_INVALID, "the path of the model is too long");
+    const int rc = preprocessor_config_read(&config, path, err);
+    return rc ? rc
+              : preprocess_init(&model->preprocess, &config, model->shape.image_side,
+                                openai ? PREPROCESS_CROP_OPENAI : PREPROCESS_CROP_HF, err);
+}
+
+static bool wants_text(const struct encode_options *options)
+{
+    return options->labels || options->captions;
+}
+
+static int load(struct encode_model *model, const struct job_env *env,
+                const struct encode_options *options, const struct encode_files *files,
+                struct err *err)
+{
+    const struct clip_options clip = {.dtype = options->dtype,
+                                      .vision = true,
+                                      .text = wants_text(options),
+                                      .batch_max = options->batch,
+                                      .hidden_state = options->hidden_state,
+                                      .tokens = options->tokens};
+    int rc = backend_open(&model->backend, env->device, env->cpus, err);
+    if (!rc) rc = clip_load(&model->clip, model->backend, files->model_folder, &clip, err);
+    if (!rc) {
+        const struct clip_config *config = clip_config(model->clip);
+        model->shape = clip_shape(model->clip);
+        model->grid = (uint32_t)(config->vision.image_size / config->vision.patch_size);
+        (void)snprintf(model->arithmetic, sizeof model->arithmetic, "%s %s",
+                       dtype_name(options->dtype), model->backend->arithmetic);
+        rc = load_preprocess(model, options, files, err);
+    }
+    if (!rc && wants_text(options))
+        rc = tokenizer_open(&model->tokenizer, files->model_folder, err);
+    /* No other try finds other files. */
+    if (rc == ERR_CORRUPT) err->code = ERR_INVALID;
+    return rc ? err_wrap(err, "--model %.80s", options->model) : 0;
+}
+
+static void drop_labels(struct encode_model *model)
+{
+    scores_free(model->scores);
+    labels_deinit(&model->labels);
+    model->scores = NULL;
+    model->labels = (struct labels){0};
+    model->labels_key[0] = 0;
+}
+
+static void drop_placeholder(struct encode_model *model)
+{
+    placeholder_deinit(&model->placeholder);
+    model->placeholder = (struct placeholder){0};
+    model->placeholder_key[0] = 0;
+}
+
+static void model_free(void *object)
+{
+    struct encode_model *model = object;
+    if (!model) return;
+    drop_labels(model);
+    drop_placeholder(model);
+    tokenizer_free(model->tokenizer);
+    clip_free(model->clip);
+    backend_close(model->backend);
+    mem_free(model);
+}
+
+/* ---- labels ---- */
+
+static int encode_prompts(void *ctx, const uint32_t *ids, uint32_t count, float *embedding,
+                          struct err *err)
+{
+    const struct encode_model *model = ctx;
+    return clip_encode_texts(model->clip, ids, count, embedding, err);
+}
+
+static int make_scores(struct encode_model *model, const struct encode_options *options,
+                       const struct encode_files *files, struct err *err)
+{
+    struct label_vectors vectors = {0};
+    const struct label_cache_options cache = {.folder = files->cache_folder[0] ? files->cache_folder
+                                                                               : NULL,
+                                              .model_hash = files->model_hash,
+                                              .arithmetic = model->arithmetic,
+                                              .tokenizer = model->tokenizer,
+                                              .style = TOKENIZER_HF,
+                                              .context = model->shape.text_tokens,
+                                              .projection = model->shape.projection,
+                                              .encode = encode_prompts,
+                                              .ctx = model};
+    int rc = label_vectors_get(&vectors, &model->labels, &cache, err);
+    if (!rc) {
+        const struct scores_options scores = {.vector = vectors.vector,
+                                              .labels = vectors.count,
+                                              .projection = model->shape.projection,
+                                              .logit_scale = model->shape.logit_scale,
+                                              .top_k = options->top_k};
+        rc = scores_new(&model->scores, model->backend, &scores, err);
+    }
+    label_vectors_deinit(&vectors);
+    return rc;
+}
+
+static int get_labels(struct encode_model *model, const struct encode_options *options,
+                      const struct encode_files *files, struct err *err)
+{
+    char hash[HASH_SHA256_TEXT];
+    if (!options->labels) {
+        drop_labels(model);
+        return 0;
+    }
+    if (model->scores && str_eq(model->labels_key, files->labels_hash) &&
+        model->top_k == options->top_k)
+        return 0;
+    drop_labels(model);
+    int rc = label_set_read(&model->labels, options->labels, options->templates, err);
+    if (rc) return err_wrap(err, "--labels");
+    labels_hash(hash, &model->labels);
+    if (!str_eq(hash, files->labels_hash))
+        rc = err_set(err, ERR_INVALID, "the label file changed while it was read");
+    if (!rc) rc = make_scores(model, options, files, err);
+    if (rc) {
+        drop_labels(model);
+        return err_wrap(err, "--labels");
+    }
+    model->top_k = options->top_k;
+    (void)str_copy(model->labels_key, sizeof model->labels_key, hash);
+    return 0;
+}
+
+/* ---- the reference picture ---- */
+
+struct decode_options encode_decode_options(const struct encode_options *options)
+{
+    struct decode_options decode = decode_options_default();
+    decode.pixels_max = options->pixels;
+    decode.ignore_orientation = !options->orient;
+    decode.alpha = options->drop_alpha ? DECODE_ALPHA_DROP : DECODE_ALPHA_BLEND;
+    return decode;
+}
+
+static int read_reference(struct encode_model *model, const struct encode_options *options,
+                          const struct encode_files *files, uint8_t *pixels, struct err *err)
+{
+    char hash[HASH_SHA256_TEXT];
+    struct buf file;
+    struct image image = {0};
+    struct decode_info info;
+    const struct decode_options decoding = encode_decode_options(options);
+    buf_init(&file, 0);
+    int rc = fs_read(&file, options->placeholder, options->body_bytes, err);
+    if (!rc) {
+        hash_sha256_text(hash, buf_str(&file), file.len);
+        if (!str_eq(hash, files->placeholder_hash))
+            rc = err_set(err, ERR_INVALID, "the picture changed while it was read");
+    }
+    if (!rc) {
+        const enum decode_status status =
+            decode(&image, &info, (const uint8_t *)buf_str(&file), file.len, &decoding);
+        if (status != DECODE_OK)
+            rc = err_set(err, ERR_INVALID, "%.120s cannot be decoded: %s", options->placeholder,
+                         decode_status_name(status));
+    }
+    if (!rc) rc = preprocess_image(pixels, &model->preprocess, &image, err);
+    image_deinit(&image);
+    buf_deinit(&file);
+    return rc;
+}
+
+static int encode_reference(struct encode_model *model, const struct encode_options *options,
+                            const uint8_t *pixels, struct err *err)
+{
+    const bool cls = options->placeholder_space == VLMQ__JOBS__ENCODE_SPACE__ENCODE_SPACE_CLS;
+    const uint32_t columns = cls ? model->shape.hidden : model->shape.projection;
+    float *vector = mem_try(columns * sizeof *vector);
+    if (!vector) return err_set(err, ERR_LIMIT, "no memory for a vector");
+    const struct clip_features features = {.cls = cls ? vector : NULL,
+                                           .embedding = cls ? NULL : vector};
+    int rc = clip_encode_images(model->clip, pixels, 1, &features, err);
+    if (!rc)
+        rc = placeholder_init(&model->placeholder, vector, 1, columns,
+                              options->placeholder_threshold, err);
+    mem_free(vector);
+    return rc;
+}
+
+static int get_placeholder(struct encode_model *model, const struct encode_options *options,
+                           const struct encode_files *files, struct err *err)
+{
+    char key[sizeof model->placeholder_key];
+    if (!options->placeholder) {
+        drop_placeholder(model);
+        return 0;
+    }
+    (void)snprintf(key, sizeof key, "%s %d%d%d%d", files->placeholder_hash,
+                   (int)options->placeholder_space, (int)options->crop, options->orient,
+                   options->drop_alpha);
+    if (str_eq(model->placeholder_key, key)) {
+        model->placeholder.threshold = options->placeholder_threshold;
+        return 0;
+    }
+    drop_placeholder(model);
+    const size_t side = model->shape.image_side;
+    uint8_t *pixels = mem_try(side * side * 3);
+    int rc = pixels ? read_reference(model, options, files, pixels, err)
+                    : err_set(err, ERR_LIMIT, "no memory for a picture");
+    if (!rc) rc = encode_reference(model, options, pixels, err);
+    mem_free(pixels);
+    if (rc) return err_wrap(err, "--placeholder");
+    (void)str_copy(model->placeholder_key, sizeof model->placeholder_key, key);
+    return 0;
+}
+
+/* ---- */
+
+/* All that makes two models the same, besides the worker and its device. */
+static void make_key(char key[ENCODE_MODEL_KEY_BYTES], const struct encode_options *options,
+                     const struct encode_files *files)
+{
+    (void)snprintf(key, ENCODE_MODEL_KEY_BYTES,
+                   "clip %s %s state=%d tokens=%u text=%d batch=%u crop=%d", files->model_hash,
+                   dtype_name(options->dtype), (int)options->hidden_state, options->tokens,
+                   wants_text(options), options->batch, (int)options->crop);
+}
+
+int encode_model_get(struct encode_model **model, const struct job_env *env,
+                     const struct encode_options *options, const struct encode_files *files,
+                     struct err *err)
+{
+    char key[ENCODE_MODEL_KEY_BYTES];
+    make_key(key, options, files);
+    int rc = 0;
+    struct encode_model *found = job_warm_take(env, key);
+    if (!found) {
+        found = mem_new(sizeof *found);
+        (void)str_copy(found->key, sizeof found->key, key);
+        rc = load(found, env, options, files, err);
+    }
+    if (!rc) rc = get_labels(found, options, files, err);
+    if (!rc) rc = get_placeholder(found, options, files, err);
+    if (rc)
+        model_free(found);
+    else
+        *model = found;
+    return rc;
+}
+
+void encode_model_give(struct encode_model *model, const struct job_env *env,
+                       const struct encode_options *options)
+{
+    if (!model) return;
+    if (model->backend->err.code)
+        model_free(model);
+    else
+        job_warm_keep(env, model->key, options->model, model,
+                      model->shape.weight_bytes + model->shape.scratch_bytes, model_free);
+}

@@ -1,0 +1,436 @@
+/* work_encode.c - the task thread's loop: items in order, pieces of them through the model, and all
+ * that is told of each row. */
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "worker/jobs/encode/work.h"
+
+#include <string.h>
+
+#define WAIT_MS 50  /* for an item; a stop is noticed in between */
+#define TELL_MS 200 /* between two reports of the progress */
+
+/* One piece: items in order, some of which have pixels. */
+struct piece {
+    struct work_item **item; /* [items] */
+    uint32_t items, pictures;
+};
+
+/* ---- memory ---- */
+
+static void *array(size_t count, size_t each)
+{
+    size_t bytes;
+    return __builtin_mul_overflow(count, each, &bytes) ? NULL : mem_try(bytes ? bytes : 1);
+}
+
+static size_t tokens_each(const struct work *work)
+{
+    const struct clip_shape *shape = &work->model->shape;
+    return (size_t)shape->tokens * shape->hidden;
+}
+
+static void choose_piece(struct work *work)
+{
+    const struct clip_shape *shape = &work->model->shape;
+    size_t each = shape->hidden + (size_t)shape->projection * 3;
+    if (encode_wants_tokens(&work->options)) each += tokens_each(work);
+    const size_t fits = VECTORS_BYTES_MAX / (each * sizeof(float));
+    const uint32_t batch = work->options.batch ? work->options.batch : BATCH_DEFAULT;
+    work->piece_max = fits < 1 ? 1 : fits < batch ? (uint32_t)fits : batch;
+    work->piece =
+        work->piece_max < 4 ? work->piece_max : 4; /* until it is known how long it takes */
+}
+
+int work_vectors_init(struct work *work, struct err *err)
+{
+    const struct clip_shape *shape = &work->model->shape;
+    const struct encode_options *options = &work->options;
+    struct work_vectors *vectors = &work->vectors;
+    choose_piece(work);
+    const size_t count = work->piece_max, side = shape->image_side, f32 = sizeof(float);
+    const size_t embedding = shape->projection * f32;
+    bool ok = (vectors->pixels = array(count, side * side * 3)) != NULL;
+    if (ok && encode_wants_tokens(options))
+        ok = (vectors->tokens = array(count, tokens_each(work) * f32)) != NULL;
+    if (ok && encode_wants_cls(options))
+        ok = (vectors->cls = array(count, shape->hidden * f32)) != NULL;
+    if (ok && encode_wants_embedding(options))
+        ok = (vectors->embedding = array(count, embedding)) != NULL;
+    if (ok && options->captions)
+        ok = (vectors->caption = array(count, embedding)) != NULL &&
+             (vectors->caption_ids = array(count, shape->text_tokens * sizeof(uint32_t))) != NULL;
+    if (ok && work->near)
+        ok = (vectors->kept = array(count, embedding)) != NULL &&
+             (vectors->kept_number = array(count, sizeof(int64_t))) != NULL &&
+             (vectors->match = array(count, sizeof *vectors->match)) != NULL;
+    if (ok && work->model->scores)
+        ok = (vectors->label =
+                  array(count, scores_top_k(work->model->scores) * sizeof *vectors->label)) != NULL;
+    if (ok) ok = (vectors->fate = array(count, sizeof *vectors->fate)) != NULL;
+    if (ok) ok = (work->zeros = array(shape->projection, f32)) != NULL;
+    return ok ? 0
+              : err_set(err, ERR_LIMIT, "no memory for the vectors of %u pictures",
+                        work->piece_max);
+}
+
+void work_vectors_deinit(struct work *work)
+{
+    struct work_vectors *vectors = &work->vectors;
+    mem_free(vectors->pixels);
+    mem_free(vectors->tokens);
+    mem_free(vectors->cls);
+    mem_free(vectors->embedding);
+    mem_free(vectors->caption);
+    mem_free(vectors->caption_ids);
+    mem_free(vectors->kept);
+    mem_free(vectors->kept_number);
+    mem_free(vectors->match);
+    mem_free(vectors->label);
+    mem_free(vectors->fate);
+    mem_free(work->zeros);
+}
+
+/* ---- progress ---- */
+
+static void tell_stages(struct work *work, struct job_stage stage[WORK_STAGES])
+{
+    const uint32_t to_decode = chan_depth(work->decode);
+    const uint32_t to_encode = chan_depth(work->done) + work->arrived;
+    const bool held = chan_depth(work->pool) == 0;
+    struct source *source = atomic_load(&work->source);
+    stage[WORK_READ] = (struct job_stage){.name = "read", .running = !held};
+    if (source) source_tell(source, &stage[WORK_READ]);
+    stage[WORK_READ].finished = atomic_load(&work->read);
+    stage[WORK_DECODE] = (struct job_stage){.name = "decode",
+                                            .queued = to_decode,
+                                            .finished = atomic_load(&work->decoded),
+                                            .running = atomic_load(&work->decoding),
+                                            .full = held && to_decode >= to_encode};
+    stage[WORK_ENCODE] = (struct job_stage){.name = "encode",
+                                            .queued = to_encode,
+                                            .finished = work->next,
+                                            .full = held && to_decode < to_encode};
+    stage[WORK_WRITE] = (struct job_stage){.name = "write", .finished = work->next};
+}
+
+static void tell(struct work *work, bool always)
+{
+    const struct clock *clock = work->env->clock;
+    const int64_t now_ms = clock->mono_ms(clock);
+    if (!always && now_ms - work->told_at_ms < TELL_MS) return;
+    work->told_at_ms = now_ms;
+    struct job_progress progress = {.items = work->tally.rows,
+                                    .items_ok = work->tally.success,
+                                    .bytes = work->bytes,
+                                    .stages_count = WORK_STAGES};
+    tell_stages(work, progress.stage);
+    job_progress_set(work->env, &progress);
+}
+
+/* ---- a piece through the model ---- */
+
+static int64_t now_ns(void)
+{
+    return clock_mono_us() * 1000;
+}
+
+static int encode_pictures(struct work *work, const struct piece *piece, struct err *err)
+{
+    const size_t side = work->model->shape.image_side, bytes = side * side * 3;
+    struct work_vectors *vectors = &work->vectors;
+    uint8_t *to = vectors->pixels;
+    for (uint32_t i = 0; i < piece->items; i++) {
+        if (piece->item[i]->status) continue;
+        memcpy(to, piece->item[i]->pixels, bytes);
+        to += bytes;
+    }
+    const struct clip_features features = {
+        .tokens = vectors->tokens, .cls = vectors->cls, .embedding = vectors->embedding};
+    const int64_t from_ns = now_ns();
+    const int rc =
+        clip_encode_images(work->model->clip, vectors->pixels, piece->pictures, &features, err);
+    const int64_t each_ns = (now_ns() - from_ns) / piece->pictures;
+    const int64_t piece_wanted = each_ns > 0 ? PIECE_NS / each_ns : work->piece_max;
+    work->piece = piece_wanted < 1                 ? 1
+                  : piece_wanted < work->piece_max ? (uint32_t)piece_wanted
+                                                   : work->piece_max;
+    return rc;
+}
+
+static bool is_placeholder(const struct work *work, uint32_t picture, float *cosine)
+{
+    const struct work_vectors *vectors = &work->vectors;
+    const struct clip_shape *shape = &work->model->shape;
+    const bool cls = work->options.placeholder_space == VLMQ__JOBS__ENCODE_SPACE__ENCODE_SPACE_CLS;
+    const float *vector = cls ? vectors->cls + (size_t)picture * shape->hidden
+                              : vectors->embedding + (size_t)picture * shape->projection;
+    return placeholder_cosine(&work->model->placeholder, cosine, vector) &&
+           placeholder_drops(&work->model->placeholder, *cosine);
+}
+
+static void judge(struct work *work, const struct piece *piece, struct work_fate *fate)
+{
+    for (uint32_t i = 0, picture = 0; i < piece->items; i++) {
+        if (piece->item[i]->status) continue;
+        fate[picture] = (struct work_fate){0};
+        if (work->options.placeholder)
+            fate[picture].dropped = is_placeholder(work, picture, &fate[picture].cosine);
+        picture++;
+    }
+}
+
+/* Captions of the pictures that are kept. */
+static int encode_captions(struct work *work, const struct piece *piece, struct work_fate *fate,
+                           struct err *err)
+{
+    const struct encode_model *model = work->model;
+    const struct tokenizer_options options = {.style = TOKENIZER_HF,
+                                              .context = model->shape.text_tokens,
+                                              .truncate = true,
+                                              .pad_id = TOKENIZER_PAD_DEFAULT};
+    uint32_t captions = 0, ids;
+    int rc = 0;
+    if (!work->options.captions) return 0;
+    for (uint32_t i = 0, picture = 0; i < piece->items && !rc; i++) {
+        const struct encode_sample *sample = &piece->item[i]->sample;
+        if (piece->item[i]->status) continue;
+        fate[picture].captioned = sample->has_caption && !fate[picture].dropped;
+        if (fate[picture++].captioned)
+            rc = tokenizer_encode(
+                model->tokenizer,
+                work->vectors.caption_ids + (size_t)captions++ * model->shape.text_tokens, &ids,
+                buf_str(&sample->caption), sample->caption.len, &options, err);
+    }
+    if (rc || !captions) return rc;
+    return clip_encode_texts(model->clip, work->vectors.caption_ids, captions,
+                             work->vectors.caption, err);
+}
+
+/* Embeddings of the pictures that are kept, to those kept before. */
+static int find_near(struct work *work, const struct piece *piece, const struct work_fate *fate,
+                     struct err *err)
+{
+    struct work_vectors *vectors = &work->vectors;
+    const size_t columns = work->model->shape.projection;
+    uint32_t kept = 0;
+    if (!work->near) return 0;
+    for (uint32_t i = 0, picture = 0; i < piece->items; i++) {
+        if (piece->item[i]->status) continue;
+        if (!fate[picture].dropped) {
+            memcpy(vectors->kept + kept * columns, vectors->embedding + picture * columns,
+                   columns * sizeof *vectors->kept);
+            vectors->kept_number[kept++] = piece->item[i]->sample.index;
+        }
+        picture++;
+    }
+    if (!kept) return 0;
+    return near_add(work->near, vectors->match, vectors->kept, vectors->kept_number, kept, err);
+}
+
+/* ---- rows ---- */
+
+/* What is known of the item itself. */
+static void begin_row(struct work *work, const struct work_item *item)
+{
+    const struct encode_sample *sample = &item->sample;
+    struct encode_row *row = &work->row;
+    row->index = sample->index;
+    row->key = buf_str(&sample->key);
+    row->status = item->status ? item->status : ROW_SUCCESS;
+    row->message = item->message;
+    row->caption = sample->has_caption ? buf_str(&sample->caption) : NULL;
+    row->json = sample->json.len ? buf_str(&sample->json) : NULL;
+    row->width = item->width;
+    row->height = item->height;
+    row->tokens = row->cls = row->embedding = row->caption_embedding = NULL;
+    row->row = row->duplicate_of = -1;
+    row->labels_count = 0;
+    row->has_placeholder = false;
+}
+
+/* Of which picture of the piece, caption and kept picture the turn is. */
+struct turn {
+    uint32_t picture, caption, kept;
+};
+
+static void add_labels(struct work *work, uint32_t picture)
+{
+    struct encode_row *row = &work->row;
+    row->labels_count = scores_top_k(work->model->scores);
+    memcpy(row->label, work->vectors.label + (size_t)picture * row->labels_count,
+           row->labels_count * sizeof *row->label);
+}
+
+/* What the model says of it. */
+static void fill_row(struct work *work, const struct work_fate *fate, struct turn *turn)
+{
+    const struct work_vectors *vectors = &work->vectors;
+    const struct clip_shape *shape = &work->model->shape;
+    struct encode_row *row = &work->row;
+    const size_t picture = turn->picture++;
+    if (vectors->tokens) row->tokens = vectors->tokens + picture * tokens_each(work);
+    if (vectors->cls) row->cls = vectors->cls + picture * shape->hidden;
+    if (vectors->embedding) row->embedding = vectors->embedding + picture * shape->projection;
+    row->has_placeholder = work->options.placeholder != NULL;
+    row->placeholder = fate->cosine;
+    if (fate->dropped) {
+        row->status = ROW_PLACEHOLDER;
+        row->message = "it resembles the reference picture";
+        return;
+    }
+    row->row = work->tally.success;
+    if (work->model->scores) add_labels(work, (uint32_t)picture);
+    if (fate->captioned)
+        row->caption_embedding = vectors->caption + (size_t)turn->caption++ * shape->projection;
+    if (work->near) {
+        const struct near_match *match = &vectors->match[turn->kept++];
+        row->duplicate_of = match->duplicate_of;
+        row->duplicate_similarity = match->similarity;
+    }
+}
+
+static int write_rows(struct work *work, const struct piece *piece, const struct work_fate *fate,
+                      struct err *err)
+{
+    struct turn turn = {0};
+    int rc = 0;
+    for (uint32_t i = 0; i < piece->items && !rc; i++) {
+        struct work_item *item = piece->item[i];
+        begin_row(work, item);
+        const bool encoded = !item->status;
+        if (encoded) fill_row(work, &fate[turn.picture], &turn);
+        if (encoded) work->bytes += (int64_t)item->sample.picture.len;
+        rc = work_row(work, err);
+        if (encoded && work->row.row < 0 && encode_tally_has_room(&work->tally))
+            encode_tally_picture(&work->tally, &work->row, item->pixels,
+                                 work->model->shape.image_side);
+    }
+    return rc;
+}
+
+static int do_piece(struct work *work, const struct piece *piece, struct err *err)
+{
+    struct work_fate *fate = work->vectors.fate;
+    const int64_t from_ns = now_ns();
+    int rc = 0;
+    if (piece->pictures) rc = encode_pictures(work, piece, err);
+    if (!rc) judge(work, piece, fate);
+    if (!rc && piece->pictures && work->model->scores)
+        rc = scores_rank(work->model->scores, work->vectors.label, work->vectors.embedding,
+                         piece->pictures, err);
+    if (!rc) rc = encode_captions(work, piece, fate, err);
+    if (!rc) rc = find_near(work, piece, fate, err);
+    const int64_t between_ns = now_ns();
+    atomic_fetch_add(&work->busy_ns[WORK_ENCODE], between_ns - from_ns);
+    if (rc && work->model->backend->err.code) work->result->device = JOB_DEVICE_FAILED;
+    if (!rc) rc = write_rows(work, piece, fate, err);
+    atomic_fetch_add(&work->busy_ns[WORK_WRITE], now_ns() - between_ns);
+    return rc;
+}
+
+/* ---- the loop ---- */
+
+static void give_back(struct work *work, struct work_item *item)
+{
+    struct buf *bufs[] = {&item->sample.picture, &item->sample.caption, &item->sample.json};
+    for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++) {
+        const size_t max = bufs[i]->max;
+        if (bufs[i]->cap <= BUFFER_KEPT_MAX) continue;
+        buf_deinit(bufs[i]);
+        buf_init(bufs[i], max);
+    }
+    CHECK(chan_send(work->pool, item));
+}
+
+/* What stands in order from the next index on, up to a piece. */
+static void gather(struct work *work, struct piece *piece)
+{
+    piece->items = piece->pictures = 0;
+    while (piece->items < work->items_count) {
+        struct work_item *item = work->order[(work->next + piece->items) % work->items_count];
+        if (!item || (!item->status && piece->pictures == work->piece)) return;
+        piece->item[piece->items++] = item;
+        piece->pictures += !item->status;
+    }
+}
+
+/* A whole piece, or rows that cost nothing, or there is nothing to wait for. quiet: nothing came
+ * for a while. */
+static bool is_due(const struct work *work, const struct piece *piece, bool quiet)
+{
+    if (piece->items == 0) return false;
+    return quiet || piece->pictures == work->piece || piece->pictures == 0 ||
+           piece->items == work->items_count;
+}
+
+static int look(const struct work *work, struct err *err)
+{
+    if (job_stopping(work->env) <= JOB_STOP_DRAIN) return 0;
+    return err_set(err, ERR_CANCELLED, "shard %s was stopped", work->name);
+}
+
+static int take_pieces(struct work *work, struct piece *piece, bool quiet, struct err *err)
+{
+    int rc = 0;
+    for (gather(work, piece); !rc && is_due(work, piece, quiet); gather(work, piece)) {
+        rc = do_piece(work, piece, err);
+        for (uint32_t i = 0; i < piece->items; i++) {
+            work->order[(work->next + i) % work->items_count] = NULL;
+            give_back(work, piece->item[i]);
+        }
+        work->next += piece->items;
+        work->arrived -= piece->items;
+        tell(work, false);
+        if (!rc) rc = look(work, err);
+    }
+    return rc;
+}
+
+/* After an error items only go round, until the threads before have noticed. */
+static void take_item(struct work *work, struct work_item *item)
+{
+    const uint32_t place = item->sample.index % work->items_count;
+    if (atomic_load(&work->abort)) {
+        give_back(work, item);
+        return;
+    }
+    CHECK(!work->order[place] && item->sample.index - work->next < work->items_count);
+    work->order[place] = item;
+    work->arrived++;
+}
+
+/* The reader may wait for an item, and look at abort only when it has one. */
+static void give_up(struct work *work)
+{
+    atomic_store(&work->abort, true);
+    for (uint32_t i = 0; i < work->items_count; i++) {
+        if (work->order[i]) give_back(work, work->order[i]);
+        work->order[i] = NULL;
+    }
+    work->arrived = 0;
+}
+
+int work_encode(struct work *work, struct err *err)
+{
+    struct piece piece = {
+        .item = arena_try(work->env->arena, work->items_count * sizeof(struct work_item *))};
+    int rc = piece.item ? 0 : err_set(err, ERR_LIMIT, "no memory for a piece of the shard");
+    bool ended = false;
+    while (!ended) {
+        if (rc) give_up(work);
+        struct work_item *item = chan_recv_for(work->done, WAIT_MS);
+        const bool quiet = !item;
+        /* Decoders that have ended have sent all that they had. */
+        if (!item && atomic_load(&work->decoders) == 0) {
+            item = chan_try_recv(work->done);
+            ended = !item;
+        }
+        for (; item; item = chan_try_recv(work->done)) take_item(work, item);
+        if (!rc) rc = look(work, err);
+        if (!rc) rc = take_pieces(work, &piece, quiet, err);
+        if (!rc) tell(work, ended);
+    }
+    return rc;
+}
