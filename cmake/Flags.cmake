@@ -27,7 +27,8 @@ endif()
 add_library(vlmq_options INTERFACE)
 target_compile_definitions(vlmq_options INTERFACE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE
   VLMQ_VERSION="${PROJECT_VERSION}")
-target_include_directories(vlmq_options INTERFACE ${CMAKE_SOURCE_DIR})
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
+target_include_directories(vlmq_options INTERFACE ${root})
 target_compile_options(vlmq_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef
   -Wvla -Wformat=2 -Wswitch-enum -Wpointer-arith -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough

@@ -1,0 +1,19 @@
+/* kernel_set.c - the table of one instruction set's kernels. */
+#include "worker/nn/cpu/kernels.h"
+
+#define CPU_TEXT_(set) #set
+#define CPU_TEXT(set)  CPU_TEXT_(set)
+
+extern const struct cpu_kernels CPU_NAME(cpu_kernels);
+const struct cpu_kernels CPU_NAME(cpu_kernels) = {
+    .name = CPU_TEXT(CPU_SET),
+    .norm = CPU_NAME(kernel_norm),
+    .patches = CPU_NAME(kernel_patches),
+    .vision_tokens = CPU_NAME(kernel_vision_tokens),
+    .embed = CPU_NAME(kernel_embed),
+    .rows = CPU_NAME(kernel_rows),
+    .pool = CPU_NAME(kernel_pool),
+    .unit = CPU_NAME(kernel_unit),
+    .map = CPU_NAME(kernel_map),
+    .attention = CPU_NAME(kernel_attention),
+};
