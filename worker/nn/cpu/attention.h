@@ -4,8 +4,8 @@
 
 #include "worker/nn/backend.h"
 
-#define ATTENTION_ROWS_UNIT 12 /* queries of a block: a multiple of it, as every set's tiles are \
-                                */
+/* Queries of a block are a multiple of it: whole tiles of every instruction set. Keys alike. */
+#define ATTENTION_ROWS_UNIT 12
 #define ATTENTION_KEYS_UNIT 32
 
 /* Some queries of one head of one sequence, at least one; keys: those of the sequence. */
