@@ -11,29 +11,32 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define REALS_COUNT 3
 static const enum dtype reals[REALS_COUNT] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
 
+/* NULL: its name lacks the filter. */
 static struct problem *add(struct cases *cases, enum op_kind kind, int64_t items, const char *fmt,
                            ...) __attribute__((format(printf, 4, 5)));
 
 static struct problem *add(struct cases *cases, enum op_kind kind, int64_t items, const char *fmt,
                            ...)
 {
+    struct problem new = {.kind = kind, .items = items};
     va_list arguments;
+    const int used = snprintf(new.name, sizeof new.name, "%s ", op_name(kind));
+    va_start(arguments, fmt);
+    vsnprintf(new.name + used, sizeof new.name - (size_t)used, fmt, arguments);
+    va_end(arguments);
+    if (!strstr(new.name, cases->filter)) return NULL;
     if (cases->count == cases->room) {
         cases->room = cases->room ? 2 * cases->room : 64;
         cases->problem = mem_resize(cases->problem, cases->room * sizeof *cases->problem);
         CHECK(cases->problem);
     }
-    struct problem *problem = &cases->problem[cases->count++];
-    *problem = (struct problem){.kind = kind, .items = items};
-    const int used = snprintf(problem->name, sizeof problem->name, "%s ", op_name(kind));
-    va_start(arguments, fmt);
-    vsnprintf(problem->name + used, sizeof problem->name - (size_t)used, fmt, arguments);
-    va_end(arguments);
-    return problem;
+    cases->problem[cases->count] = new;
+    return &cases->problem[cases->count++];
 }
 
 static void tolerate(struct problem *problem, enum dtype out, double factor)
@@ -75,6 +78,7 @@ static void linear(struct cases *cases, const struct linear_case *c)
             : c->residual ? " residual"
                           : "",
             fill_name(c->fill));
+    if (!problem) return;
     problem_operand(problem, SLOT_X, c->x, (int64_t[]){c->rows, columns}, 2, true, c->fill);
     problem_operand(problem, SLOT_WEIGHT, c->weight == DTYPE_F16 ? DTYPE_F16 : DTYPE_F32,
                     (int64_t[]){c->out, c->columns}, 2, false, FILL_NORMAL);
@@ -168,6 +172,7 @@ static void norm(struct cases *cases, const struct norm_case *c)
         : c->sum_same_as == SLOT_RESIDUAL ? "residual"
                                           : type_name(c->sum),
         fill_name(c->fill));
+    if (!problem) return;
     problem_operand(problem, SLOT_X, c->x, shape, 2, true, c->fill);
     problem_operand(problem, SLOT_WEIGHT, DTYPE_F32, &c->columns, 1, false, FILL_NORMAL);
     if (c->bias) problem_operand(problem, SLOT_BIAS, DTYPE_F32, &c->columns, 1, false, FILL_NORMAL);
@@ -228,6 +233,7 @@ static void attention(struct cases *cases, const struct attention_case *c)
             c->sequences, c->q_tokens, c->k_tokens, c->heads, c->kv_heads, c->head_dim,
             type_name(c->dtype), c->causal ? " causal" : "", c->lengths ? " lengths" : "",
             c->together ? " together" : "", c->sharpness > 1 ? " sharp" : "", fill_name(c->fill));
+    if (!problem) return;
     const int64_t q_shape[] = {c->sequences, c->q_tokens, stride};
     const int64_t k_shape[] = {c->sequences, c->k_tokens, kv_stride};
     const int64_t out_shape[] = {c->sequences, c->q_tokens, width};
@@ -290,6 +296,7 @@ static void patches(struct cases *cases, int64_t count, int64_t side, int64_t pa
     struct problem *problem = add(
         cases, OP_PATCHES, count, "%lldx%lldx%lld patch=%lld columns=%lld %s", (long long)count,
         (long long)side, (long long)side, (long long)patch, (long long)columns, type_name(dtype));
+    if (!problem) return;
     const int64_t shape[] = {count, side, side, 3}, out[] = {count, grid * grid, columns};
     problem_operand(problem, SLOT_X, DTYPE_U8, shape, 4, true, FILL_NORMAL);
     problem_operand(problem, SLOT_TABLE, DTYPE_F32, (int64_t[]){3, 256}, 2, false, FILL_NORMAL);
@@ -304,6 +311,7 @@ static void vision_tokens(struct cases *cases, int64_t count, int64_t tokens, in
     struct problem *problem =
         add(cases, OP_VISION_TOKENS, count, "%lldx%lldx%lld %s out=%s%s", (long long)count,
             (long long)tokens, (long long)columns, type_name(x), type_name(y), fill_name(fill));
+    if (!problem) return;
     const int64_t shape[] = {count, tokens - 1, columns}, out[] = {count, tokens, columns};
     problem_operand(problem, SLOT_X, x, shape, 3, true, fill);
     problem_operand(problem, SLOT_WEIGHT, DTYPE_F32, &columns, 1, false, FILL_NORMAL);
@@ -320,6 +328,7 @@ static void embed(struct cases *cases, int64_t count, int64_t tokens, int64_t co
     struct problem *problem = add(cases, OP_EMBED, count, "%lldx%lldx%lld %s out=%s%s",
                                   (long long)count, (long long)tokens, (long long)columns,
                                   type_name(table), type_name(y), position ? " position" : "");
+    if (!problem) return;
     const int64_t shape[] = {count, tokens}, out[] = {count, tokens, columns};
     problem_operand(problem, SLOT_X, DTYPE_U32, shape, 2, true, FILL_NORMAL);
     uint32_t *ids = problem->operand[SLOT_X].tensor.data;
@@ -340,6 +349,7 @@ static void rows(struct cases *cases, int64_t from, int64_t count, int64_t colum
     struct problem *problem =
         add(cases, OP_ROWS, count, "%lld of %lldx%lld %s out=%s%s", (long long)count,
             (long long)from, (long long)columns, type_name(x), type_name(y), fill_name(fill));
+    if (!problem) return;
     problem_operand(problem, SLOT_X, x, (int64_t[]){from, columns}, 2, false, fill);
     problem_out(problem, SLOT_OUT, y, (int64_t[]){count, columns}, 2);
     problem->per_item = mem_new((size_t)count * sizeof *problem->per_item);
@@ -356,6 +366,7 @@ static void pool(struct cases *cases, int64_t count, int64_t before, int64_t gri
         add(cases, OP_POOL, count, "%lldx(%lld+%lldx%lld)x%lld window=%lld %s out=%s%s",
             (long long)count, (long long)before, (long long)grid, (long long)grid,
             (long long)columns, (long long)window, type_name(x), type_name(y), fill_name(fill));
+    if (!problem) return;
     const int64_t shape[] = {count, tokens, columns}, out[] = {count, side * side, columns};
     problem_operand(problem, SLOT_X, x, shape, 3, true, fill);
     problem_out(problem, SLOT_OUT, y, out, 3);
@@ -370,6 +381,7 @@ static void unit(struct cases *cases, int64_t count, int64_t columns, enum dtype
     struct problem *problem =
         add(cases, OP_UNIT, count, "%lldx%lld %s out=%s%s%s", (long long)count, (long long)columns,
             type_name(x), type_name(y), fill_name(fill), in_place ? " x=out" : "");
+    if (!problem) return;
     problem_operand(problem, SLOT_X, x, (int64_t[]){count, columns}, 2, true, fill);
     problem_out(problem, SLOT_OUT, y, (int64_t[]){count, columns}, 2);
     if (in_place) problem->operand[SLOT_OUT].same_as = SLOT_X;
@@ -383,6 +395,7 @@ static void map(struct cases *cases, int64_t count, int64_t columns, enum dtype 
         add(cases, OP_MAP, count, "%lldx%lld %s out=%s%s%s%s", (long long)count, (long long)columns,
             type_name(x), type_name(y), activation_name(activation), fill_name(fill),
             in_place ? " x=out" : "");
+    if (!problem) return;
     problem_operand(problem, SLOT_X, x, (int64_t[]){count, columns}, 2, true, fill);
     problem_out(problem, SLOT_OUT, y, (int64_t[]){count, columns}, 2);
     if (in_place) problem->operand[SLOT_OUT].same_as = SLOT_X;

@@ -5,6 +5,7 @@
 #include "tests/nn/problem.h"
 
 struct cases {
+    const char *filter; /* only those whose name has it; set by the caller */
     struct problem *problem;
     uint32_t count, room;
 };
