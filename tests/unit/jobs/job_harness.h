@@ -116,6 +116,7 @@ struct harness {
     struct job_result result; /* of the last task */
     struct err err;
     uint32_t cpus, attempt, added, dead;
+    const char *device, *from; /* NULL: "cpu", and no other job */
 };
 
 static inline void harness_init(struct harness *harness, const struct job_kind *kind)
@@ -146,7 +147,7 @@ static inline int harness_run(struct harness *harness, enum job_phase phase,
                           .kind = harness->kind->name,
                           .lease = lease,
                           .output = "",
-                          .from = "",
+                          .from = harness->from ? harness->from : "",
                           .attempt = harness->attempt,
                           .added = harness->added,
                           .tasks_dead = harness->dead,
@@ -156,7 +157,7 @@ static inline int harness_run(struct harness *harness, enum job_phase phase,
                           .arena = &arena,
                           .clock = &clock_real,
                           .cpus = harness->cpus,
-                          .device = "cpu",
+                          .device = harness->device ? harness->device : "cpu",
                           .host = &harness->host};
     if (task) env.payload = (struct job_bytes){task->payload, task->bytes};
     env.cursor =

@@ -86,6 +86,14 @@ static const char *crop_name(const struct encode_options *options)
     return options->crop == VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI ? "openai" : "hf";
 }
 
+/* A name as it is, of a folder the last part: where it stands shapes no bytes. */
+static const char *model_name(const struct encode_options *options)
+{
+    const char *slash = strrchr(options->model, '/');
+    const bool path = options->model[0] == '/' || options->model[0] == '.';
+    return path && slash && slash[1] ? slash + 1 : options->model;
+}
+
 static int publish_features(struct work *work, struct err *err)
 {
     char name[ATTEMPT_NAME_BYTES], preprocess[160];
@@ -98,7 +106,7 @@ static int publish_features(struct work *work, struct err *err)
                    work->options.orient ? "applied" : "as stored",
                    work->options.drop_alpha ? "dropped" : "on white");
     const struct features_about about = {
-        .model = work->options.model,
+        .model = model_name(&work->options),
         .model_hash = work->files.model_hash,
         .arithmetic = work->model->arithmetic,
         .preprocess = preprocess,
