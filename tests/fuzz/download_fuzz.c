@@ -7,10 +7,10 @@
 #include "common/base/str.h"
 #include "common/store/manifest.h"
 #include "proto/schema/jobs/download.pb-c.h"
+#include "tests/unit/jobs/download_slice.h"
 #include "worker/jobs/download/close.h"
 #include "worker/jobs/download/journal.h"
 #include "worker/jobs/download/late.h"
-#include "worker/jobs/download/list_slice.h"
 #include "worker/registry.h"
 
 #include <jansson.h>
@@ -60,7 +60,8 @@ static void check_options(const struct download_options *options, struct arena *
     CHECK(options->image_size >= 1);
     check_picture(&options->picture);
     CHECK((int)options->resize_mode >= 0 && options->resize_mode < FIT_MODES_COUNT);
-    CHECK(options->columns_count >= LIST_FIRST_EXTRA && options->columns_count <= LIST_WANTED_MAX);
+    CHECK(options->columns.wanted_count >= LIST_FIRST_EXTRA &&
+          options->columns.wanted_count <= LIST_WANTED_MAX);
     CHECK(options->fetch.transfers >= 1 && options->fetch.transfers <= FETCH_TRANSFERS_MAX);
     CHECK(options->fetch.agent && options->fetch.total_ms > 0 && options->fetch.body_bytes > 0);
     download_options_json(options, &json);
@@ -133,7 +134,7 @@ static void as_payload(const uint8_t *data, size_t bytes)
     CHECK(!store_open(&store, world.root, false, &err));
     const Vlmq__Jobs__DownloadShard *shard =
         vlmq__jobs__download_shard__unpack(&allocator, bytes, data);
-    const int rc = shard ? list_slice_open(&slice, &options, shard, store, &err) : ERR_INVALID;
+    const int rc = shard ? download_slice(&slice, &options, shard, store, &err) : ERR_INVALID;
     if (shard) CHECK(rc == 0 || err.msg[0]);
     if (!rc) read_slice(slice, shard->rows);
     list_slice_close(slice);

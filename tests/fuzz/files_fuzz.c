@@ -4,7 +4,7 @@
  * The first byte picks the format, the second where the first file ends. */
 #include "common/base/check.h"
 #include "common/base/str.h"
-#include "worker/jobs/download/list_files.h"
+#include "worker/list/list_files.h"
 
 #include <jansson.h>
 #include <stdio.h>

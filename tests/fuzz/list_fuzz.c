@@ -5,8 +5,8 @@
  * as many rows of. */
 #include "common/base/check.h"
 #include "common/base/str.h"
-#include "worker/jobs/download/list_json.h"
-#include "worker/jobs/download/list_row.h"
+#include "worker/list/list_json.h"
+#include "worker/list/list_row.h"
 
 #include <jansson.h>
 #include <stdio.h>

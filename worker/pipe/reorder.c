@@ -251,10 +251,22 @@ int reorder_put(struct reorder *reorder, uint32_t index, const struct reorder_pa
         all[i] = part[i];
         slot->bytes[i] = (uint32_t)part[i].bytes;
     }
-    if (index == reorder->next) return emit_now(reorder, all, err);
+    if (index == reorder->next && !reorder->options.pull) return emit_now(reorder, all, err);
     const int rc = keep(reorder, index, all, err);
     if (!rc) reorder->waiting++;
     return rc;
+}
+
+bool reorder_ready(const struct reorder *reorder)
+{
+    return reorder->next < reorder->options.rows && reorder->slots[reorder->next].where != NOT_PUT;
+}
+
+int reorder_pull(struct reorder *reorder, bool *found, struct err *err)
+{
+    CHECK(reorder->options.pull);
+    *found = reorder_ready(reorder);
+    return *found ? emit_waiting(reorder, err) : 0;
 }
 
 uint32_t reorder_next(const struct reorder *reorder)
@@ -270,4 +282,14 @@ uint32_t reorder_waiting(const struct reorder *reorder)
 int64_t reorder_spilled(const struct reorder *reorder)
 {
     return reorder->spilled;
+}
+
+size_t reorder_memory_bytes(const struct reorder *reorder)
+{
+    return reorder->memory_bytes;
+}
+
+int64_t reorder_file_bytes(const struct reorder *reorder)
+{
+    return reorder->in_file ? reorder->file_end : 0;
 }

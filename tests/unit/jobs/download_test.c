@@ -3,7 +3,7 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "tests/unit/jobs/download_job.h"
-#include "worker/jobs/download/list_slice.h"
+#include "worker/list/list_slice.h"
 #include "worker/pipe/encode.h"
 
 #include <errno.h>

@@ -3,9 +3,9 @@
 #include "common/base/mem.h"
 #include "common/store/store.h"
 #include "tests/unit/jobs/download_job.h"
-#include "worker/jobs/download/list_input.h"
-#include "worker/jobs/download/list_json.h"
-#include "worker/jobs/download/list_slice.h"
+#include "tests/unit/jobs/download_slice.h"
+#include "worker/list/list_input.h"
+#include "worker/list/list_json.h"
 
 #include <sys/stat.h>
 
@@ -69,11 +69,11 @@ static void add_slice(struct buf *out, const struct download_options *options,
     Vlmq__Jobs__DownloadShard *shard =
         vlmq__jobs__download_shard__unpack(NULL, task->bytes, task->payload);
     list_row_init(&row);
-    EXPECT_OK(list_slice_open(&slice, options, shard, store, &err), &err);
+    EXPECT_OK(download_slice(&slice, options, shard, store, &err), &err);
     for (;;) {
         EXPECT_OK(list_slice_next(slice, &row, &found, &err), &err);
         if (!found) break;
-        for (uint32_t i = 0; i < options->columns_count; i++) {
+        for (uint32_t i = 0; i < options->columns.wanted_count; i++) {
             const char *text = list_row_field(&row, i);
             if (i == LIST_HASH || i == LIST_BOXES) continue; /* no list here has them */
             buf_printf(out, "%s%s", i ? "|" : "", text ? text : "-");

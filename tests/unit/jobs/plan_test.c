@@ -4,7 +4,7 @@
 #include "common/base/fs_fault.h"
 #include "common/base/mem.h"
 #include "tests/unit/jobs/download_job.h"
-#include "worker/jobs/download/list_slice.h"
+#include "tests/unit/jobs/download_slice.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -193,7 +193,7 @@ static void read_shard(struct download_job *job, const struct harness_task *task
     EXPECT_OK(store_open(&store, options.output, false, &err), &err);
     Vlmq__Jobs__DownloadShard *shard =
         vlmq__jobs__download_shard__unpack(NULL, task->bytes, task->payload);
-    EXPECT_OK(list_slice_open(&slice, &options, shard, store, &err), &err);
+    EXPECT_OK(download_slice(&slice, &options, shard, store, &err), &err);
     for (;;) {
         EXPECT_OK(list_slice_next(slice, &row, &found, &err), &err);
         if (!found) break;

@@ -259,24 +259,6 @@ TEST(status, names_differ_and_are_all_documented)
     buf_deinit(&page);
 }
 
-TEST(key, is_padded_as_img2dataset_pads_it)
-{
-    UNUSED_STATE;
-    char key[KEY_BYTES];
-    EXPECT_EQ(work_key_digits(1), 0);
-    EXPECT_EQ(work_key_digits(2), 1);
-    EXPECT_EQ(work_key_digits(10), 1);
-    EXPECT_EQ(work_key_digits(11), 2);
-    EXPECT_EQ(work_key_digits(10000), 4);
-    EXPECT_EQ(work_key_digits(10001), 5);
-    work_key(key, 1, 5, work_key_digits(10000));
-    EXPECT_TEXT(key, "000010005");
-    work_key(key, 123456, 9, work_key_digits(10));
-    EXPECT_TEXT(key, "1234569");
-    work_key(key, 7, 0, work_key_digits(1));
-    EXPECT_TEXT(key, "00007");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,7 +270,6 @@ int main(void)
         RUN(tally, puts_every_picture_into_one_bucket_of_each_kind),
         RUN(tally, counters_have_valid_names_and_add_up),
         RUN(status, names_differ_and_are_all_documented),
-        RUN(key, is_padded_as_img2dataset_pads_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,8 @@ static struct reorder *make(struct sink *sink, uint32_t rows, size_t memory, con
     struct reorder *reorder;
     struct err err;
     *sink = (struct sink){.fail_at = -1};
-    const struct reorder_options options = {rows, memory, path, emit, sink};
+    const struct reorder_options options = {
+        .rows = rows, .memory_bytes_max = memory, .scratch_path = path, .emit = emit, .ctx = sink};
     EXPECT_OK(reorder_new(&reorder, &options, &err), &err);
     return reorder;
 }
@@ -260,6 +261,51 @@ TEST(reorder, tells_when_the_file_cannot_be_written)
     test_dir_remove(dir);
 }
 
+TEST(reorder, that_is_pulled_lets_rows_go_one_by_one)
+{
+    UNUSED_STATE;
+    const char *dir = test_dir_new();
+    char path[512];
+    struct sink sink = {.fail_at = -1};
+    struct reorder *reorder;
+    struct err err;
+    bool found = true;
+    EXPECT(fs_join(path, sizeof path, dir, "spill"));
+    const struct reorder_options options = {.rows = 3,
+                                            .memory_bytes_max = 4,
+                                            .scratch_path = path,
+                                            .emit = emit,
+                                            .ctx = &sink,
+                                            .pull = true};
+    EXPECT_OK(reorder_new(&reorder, &options, &err), &err);
+    EXPECT_OK(put_text(reorder, 2, "two", &err), &err);
+    EXPECT_OK(reorder_pull(reorder, &found, &err), &err);
+    EXPECT(!found && !reorder_ready(reorder));
+    EXPECT_OK(put_text(reorder, 0, "zero", &err), &err); /* for which the other makes room */
+    EXPECT(reorder_ready(reorder));
+    EXPECT_TEXT(buf_str(&sink.text), "");
+    EXPECT_EQ(reorder_memory_bytes(reorder), 4);
+    EXPECT_EQ(reorder_file_bytes(reorder), 3);
+    EXPECT_OK(reorder_pull(reorder, &found, &err), &err);
+    EXPECT(found);
+    EXPECT_TEXT(buf_str(&sink.text), "0:zero,,,\n");
+    EXPECT_OK(reorder_pull(reorder, &found, &err), &err);
+    EXPECT(!found);
+    EXPECT_OK(put_text(reorder, 1, "one", &err), &err);
+    for (int i = 0; i < 2; i++) {
+        EXPECT_OK(reorder_pull(reorder, &found, &err), &err);
+        EXPECT(found);
+    }
+    EXPECT_OK(reorder_pull(reorder, &found, &err), &err);
+    EXPECT(!found); /* all are out */
+    EXPECT_TEXT(buf_str(&sink.text), "0:zero,,,\n1:one,,,\n2:two,,,\n");
+    EXPECT_EQ(reorder_memory_bytes(reorder), 0);
+    EXPECT_EQ(reorder_file_bytes(reorder), 0);
+    reorder_free(reorder);
+    buf_deinit(&sink.text);
+    test_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +318,7 @@ int main(void)
         RUN(reorder, gives_the_same_bytes_for_every_order_and_limit),
         RUN(reorder, uses_the_file_when_memory_cannot_be_had),
         RUN(reorder, tells_when_the_file_cannot_be_written),
+        RUN(reorder, that_is_pulled_lets_rows_go_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

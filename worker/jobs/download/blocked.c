@@ -4,7 +4,7 @@
 #include "common/base/fs.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
-#include "worker/jobs/download/list_slice.h"
+#include "worker/list/list_slice.h"
 
 #include <stdlib.h>
 #include <string.h>

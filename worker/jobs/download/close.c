@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "worker/jobs/download/blocked.h"
-#include "worker/jobs/download/list_slice.h"
+#include "worker/list/list_slice.h"
 #include "worker/report/sums.h"
 
 #include <inttypes.h>

@@ -4,38 +4,19 @@
 #include "common/base/buf.h"
 #include "common/base/str.h"
 #include "proto/schema/jobs/download.pb-c.h"
-#include "worker/jobs/download/list_input.h"
-#include "worker/pipe/fetch_dns.h"
+#include "worker/list/list_input.h"
+#include "worker/list/list_spec.h"
+#include "worker/pipe/fetch_spec.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define AGENT_BYTES_MAX 200
-/* The bodies that one task may hold at a time. */
-#define BODIES_BYTES_MAX ((int64_t)16 * 1024 * 1024 * 1024)
-#define BODY_BYTES_MAX   ((int64_t)1024 * 1024 * 1024)
-#define PIXELS_MAX       ((int64_t)2000 * 1000 * 1000)
-#define SIDE_MAX         16384 /* of the result: far above any model's input */
-#define TIMEOUT_MS_MAX   (3600 * 1000)
-/* Below 1 KiB/s for 10 s a server is a tarpit, not a slow line. */
-#define SLOW_BYTES 1024
-#define SLOW_S     10
-#define BACKOFF_MS 500
-/* About what one visitor's browser opens to a host; eight such hosts fill a task's transfers. */
-#define PER_HOST 8
+#define PIXELS_MAX ((int64_t)2000 * 1000 * 1000)
+#define SIDE_MAX   16384 /* of the result: far above any model's input */
 /* Three times the deadline of a transfer: what is not done by then waits for its host's turn, for a
  * pause that the host asked for, or for a last try. */
 #define TAIL_MS     (60 * 1000)
 #define TAIL_MS_MAX (24 * 3600 * 1000)
-/* img2dataset's four, and what its users ask for besides. */
-#define OPT_OUT           "noai,noimageai,noindex,noimageindex,noml"
-#define OPT_OUT_MAX       32
-#define OPT_OUT_BYTES_MAX 40
-/* A host is given up for a while when a full set of its transfers failed one after another; not
- * within the seconds that a server takes to start again. */
-#define DOWN_FAILURES PER_HOST
-#define DOWN_AFTER_MS 10000
-#define DOWN_PAUSE_MS 30000
 
 /* Names that a sample's JSON has of its own. */
 static const char *const reserved[] = {
@@ -86,20 +67,11 @@ struct range {
 static int numbers(struct download_options *options, const Vlmq__Jobs__Download *spec,
                    struct err *err)
 {
-    struct fetch_options *fetch = &options->fetch;
     int64_t pixels = 0;
     const struct range ranges[] = {
         {"shard-rows", spec->shard_rows, 10000, DOWNLOAD_SHARD_ROWS_MAX, &options->shard_rows, 0},
         {"image-size", spec->image_size, 448, SIDE_MAX, &options->image_size, 0},
-        {"transfers", spec->transfers, 64, FETCH_TRANSFERS_MAX, &fetch->transfers, 0},
-        {"per-host", spec->per_host, PER_HOST, FETCH_TRANSFERS_MAX, &fetch->per_host, 0},
-        {"timeout-ms", spec->timeout_ms, 20000, TIMEOUT_MS_MAX, 0, &fetch->total_ms},
-        {"connect-timeout-ms", spec->connect_timeout_ms, 5000, TIMEOUT_MS_MAX, 0,
-         &fetch->connect_ms},
         {"tail-timeout-ms", spec->tail_timeout_ms, TAIL_MS, TAIL_MS_MAX, 0, &options->tail_ms},
-        {"retries", spec->retries, 2, 20, &fetch->retries, 0},
-        {"redirects", spec->redirects, 5, FETCH_REDIRECTS_MAX, &fetch->redirects, 0},
-        {"body-bytes", spec->body_bytes, 32 * 1024 * 1024, BODY_BYTES_MAX, 0, &fetch->body_bytes},
         {"pixels", spec->pixels, 100 * 1000 * 1000, PIXELS_MAX, 0, &pixels},
         {"decode-threads", spec->decode_threads, 0, DOWNLOAD_THREADS_MAX, &options->decode_threads,
          0},
@@ -117,83 +89,13 @@ static int numbers(struct download_options *options, const Vlmq__Jobs__Download 
     return 0;
 }
 
-static int check_numbers(struct download_options *options, const Vlmq__Jobs__Download *spec,
-                         struct err *err)
+static int choose_mode(struct download_options *options, const Vlmq__Jobs__Download *spec,
+                       struct err *err)
 {
-    struct fetch_options *fetch = &options->fetch;
-    if (spec->no_retries && spec->retries)
-        return err_set(err, ERR_INVALID, "--no-retries and --retries exclude each other");
-    if (spec->no_retries) fetch->retries = 0;
-    if (fetch->body_bytes * fetch->transfers > BODIES_BYTES_MAX)
-        return err_set(
-            err, ERR_INVALID,
-            "--transfers times --body-bytes must be at most 16 GiB: so much memory could "
-            "the bodies of one task need");
     if ((int)spec->resize_mode < 0 || (int)spec->resize_mode >= FIT_MODES_COUNT)
         return err_set(err, ERR_INVALID, "--resize-mode has no mode number %d",
                        (int)spec->resize_mode);
     options->resize_mode = (enum fit_mode)spec->resize_mode;
-    return 0;
-}
-
-static int choose_agent(struct download_options *options, struct arena *arena, const char *extra,
-                        struct err *err)
-{
-    for (const char *c = extra; *c; c++)
-        if (*c < ' ' || *c > '~')
-            return err_set(err, ERR_INVALID, "--user-agent must be printable ASCII");
-    if (strlen(extra) > AGENT_BYTES_MAX)
-        return err_set(err, ERR_INVALID, "--user-agent must be at most %d characters",
-                       AGENT_BYTES_MAX);
-    options->fetch.agent =
-        arena_printf(arena, "vlmq/%s%s%s", VLMQ_VERSION, extra[0] ? " " : "", extra);
-    return options->fetch.agent ? 0 : err_set(err, ERR_LIMIT, "no memory for the spec");
-}
-
-/* Joins them for the fetch, in lower case. */
-static int choose_opt_out(struct download_options *options, struct arena *arena,
-                          const Vlmq__Jobs__Download *spec, struct err *err)
-{
-    const size_t count = spec->n_opt_out_directives;
-    options->opt_out_chosen = count || spec->ignore_opt_out;
-    options->fetch.opt_out = spec->ignore_opt_out ? NULL : OPT_OUT;
-    if (count && spec->ignore_opt_out)
-        return err_set(err, ERR_INVALID,
-                       "--ignore-opt-out and --opt-out-directives exclude each other");
-    if (count > OPT_OUT_MAX)
-        return err_set(err, ERR_INVALID, "--opt-out-directives takes at most %d", OPT_OUT_MAX);
-    if (!count) return 0;
-    char *list = arena_try(arena, count * (OPT_OUT_BYTES_MAX + 1)), *to = list;
-    if (!list) return err_set(err, ERR_LIMIT, "no memory for the spec");
-    for (size_t i = 0; i < count; i++) {
-        const char *text = spec->opt_out_directives[i];
-        const size_t len = strlen(text);
-        if (len == 0 || len > OPT_OUT_BYTES_MAX ||
-            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != len)
-            return err_set(err, ERR_INVALID,
-                           "--opt-out-directives must be words like noai, not \"%.40s\"", text);
-        for (size_t k = 0; k < len; k++)
-            *to++ = (char)(text[k] >= 'A' && text[k] <= 'Z' ? text[k] - 'A' + 'a' : text[k]);
-        *to++ = i + 1 < count ? ',' : 0;
-    }
-    options->fetch.opt_out = list;
-    return 0;
-}
-
-/* Joins them for the fetch. */
-static int choose_servers(struct download_options *options, struct arena *arena,
-                          const Vlmq__Jobs__Download *spec, struct err *err)
-{
-    struct err why;
-    const char *list = NULL;
-    for (size_t i = 0; i < spec->n_dns_servers; i++) {
-        list =
-            arena_printf(arena, "%s%s%s", list ? list : "", list ? "," : "", spec->dns_servers[i]);
-        if (!list) return err_set(err, ERR_LIMIT, "no memory for the spec");
-        const int rc = fetch_dns_check_servers(list, &why);
-        if (rc) return err_set(err, (enum err_code)rc, "--dns-servers: %s", why.msg);
-    }
-    options->fetch.dns_servers = list;
     return 0;
 }
 
@@ -208,45 +110,18 @@ static int choose_format(struct download_options *options, const Vlmq__Jobs__Dow
     return 0;
 }
 
-static int add_column(struct download_options *options, const char *name, const char *option,
-                      struct err *err)
-{
-    const bool extra = options->columns_count >= LIST_FIRST_EXTRA;
-    if (!name[0]) return err_set(err, ERR_INVALID, "--%s has an empty name", option);
-    if (options->columns_count == LIST_WANTED_MAX)
-        return err_set(err, ERR_INVALID, "--%s names more than %d columns", option, LIST_EXTRA_MAX);
-    for (size_t i = 0; extra && i < sizeof reserved / sizeof reserved[0]; i++)
-        if (!strcmp(name, reserved[i]))
-            return err_set(err, ERR_INVALID,
-                           "--%s cannot take \"%s\": each sample has a field of that name", option,
-                           name);
-    for (uint32_t i = 0; i < options->columns_count; i++)
-        if (options->column[i] && !strcmp(name, options->column[i]))
-            return err_set(err, ERR_INVALID, "--%s names the column \"%.80s\" a second time",
-                           option, name);
-    options->column[options->columns_count++] = name;
-    return 0;
-}
-
-static int add_optional(struct download_options *options, const char *name, const char *option,
-                        struct err *err)
-{
-    if (name[0]) return add_column(options, name, option, err);
-    options->column[options->columns_count++] = NULL;
-    return 0;
-}
-
 static int columns(struct download_options *options, const Vlmq__Jobs__Download *spec,
                    struct err *err)
 {
-    const char *url = spec->url_column[0] ? spec->url_column : "url";
-    int rc = add_column(options, url, "url-column", err);
-    if (!rc) rc = add_optional(options, spec->caption_column, "caption-column", err);
-    if (!rc) rc = add_optional(options, spec->verify_hash_column, "verify-hash-column", err);
-    if (!rc) rc = add_optional(options, spec->bbox_column, "bbox-column", err);
-    for (size_t i = 0; i < spec->n_extra_columns && !rc; i++)
-        rc = add_column(options, spec->extra_columns[i], "extra-columns", err);
-    return rc;
+    const struct list_spec list = {.url_column = spec->url_column,
+                                   .caption_column = spec->caption_column,
+                                   .hash_column = spec->verify_hash_column,
+                                   .boxes_column = spec->bbox_column,
+                                   .extra = spec->extra_columns,
+                                   .extra_count = spec->n_extra_columns,
+                                   .reserved = reserved,
+                                   .reserved_count = sizeof reserved / sizeof reserved[0]};
+    return list_spec_columns(&options->columns, &list, err);
 }
 
 static int paths(struct download_options *options, const Vlmq__Jobs__Download *spec,
@@ -273,17 +148,16 @@ static int paths(struct download_options *options, const Vlmq__Jobs__Download *s
 static int fill(struct download_options *options, struct arena *arena,
                 const Vlmq__Jobs__Download *spec, struct err *err)
 {
+    const struct fetch_spec fetch = FETCH_SPEC(spec);
+    options->opt_out_chosen = fetch.opt_out_count || fetch.ignore_opt_out;
     int rc = paths(options, spec, err);
     if (!rc) rc = choose_format(options, spec, err);
     if (!rc) rc = columns(options, spec, err);
     if (!rc) rc = numbers(options, spec, err);
-    if (!rc) rc = check_numbers(options, spec, err);
+    if (!rc) rc = choose_mode(options, spec, err);
     if (!rc) rc = picture_options_init(&options->picture, spec, err);
     if (!rc) rc = download_options_sample(options, spec, err);
-    if (!rc) rc = choose_opt_out(options, arena, spec, err);
-    if (!rc) rc = choose_servers(options, arena, spec, err);
-    if (!rc) rc = choose_agent(options, arena, spec->user_agent, err);
-    return rc;
+    return rc ? rc : fetch_options_init(&options->fetch, arena, &fetch, err);
 }
 
 int download_options_init(struct download_options *options, struct arena *arena,
@@ -295,15 +169,6 @@ int download_options_init(struct download_options *options, struct arena *arena,
     const Vlmq__Jobs__Download *message = vlmq__jobs__download__unpack(&allocator, bytes, spec);
     if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the spec");
     if (!message) return err_set(err, ERR_INVALID, "the job's spec cannot be read");
-    options->fetch.slow_bytes = SLOW_BYTES;
-    options->fetch.slow_s = SLOW_S;
-    options->fetch.backoff_ms = BACKOFF_MS;
-    options->fetch.down_failures = DOWN_FAILURES;
-    options->fetch.down_after_ms = DOWN_AFTER_MS;
-    options->fetch.down_pause_ms = DOWN_PAUSE_MS;
-    options->fetch.cookies = message->cookies;
-    options->fetch.robots = message->robots;
-    options->fetch.allow_private = message->allow_private;
     return fill(options, arena, message, err);
 }
 
@@ -316,13 +181,13 @@ static void add_text(struct buf *out, const char *name, const char *value)
 void download_options_json(const struct download_options *options, struct buf *out)
 {
     buf_printf(out, "{\"input_format\":\"%s\"", list_format_name(options->format));
-    add_text(out, "url_column", options->column[LIST_URL_COLUMN]);
-    if (options->column[LIST_CAPTION])
-        add_text(out, "caption_column", options->column[LIST_CAPTION]);
+    add_text(out, "url_column", options->columns.wanted[LIST_URL_COLUMN]);
+    if (options->columns.wanted[LIST_CAPTION])
+        add_text(out, "caption_column", options->columns.wanted[LIST_CAPTION]);
     buf_text(out, ",\"extra_columns\":[");
-    for (uint32_t i = LIST_FIRST_EXTRA; i < options->columns_count; i++) {
+    for (uint32_t i = LIST_FIRST_EXTRA; i < options->columns.wanted_count; i++) {
         if (i > LIST_FIRST_EXTRA) buf_byte(out, ',');
-        str_json(out, options->column[i], strlen(options->column[i]));
+        str_json(out, options->columns.wanted[i], strlen(options->columns.wanted[i]));
     }
     buf_printf(out, "],\"shard_rows\":%u,\"image_size\":%u,\"resize_mode\":\"%s\"",
                options->shard_rows, options->image_size, fit_mode_name(options->resize_mode));
@@ -336,7 +201,7 @@ void download_options_json(const struct download_options *options, struct buf *o
 
 struct list_columns download_columns(const struct download_options *options)
 {
-    struct list_columns found = {.format = options->format, .wanted_count = options->columns_count};
-    memcpy(found.wanted, options->column, sizeof found.wanted);
-    return found;
+    struct list_columns columns = options->columns;
+    columns.format = options->format;
+    return columns;
 }

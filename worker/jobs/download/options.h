@@ -9,8 +9,8 @@
 #include "common/base/mem.h"
 #include "proto/schema/jobs/download.pb-c.h"
 #include "worker/jobs/download/limits.h"
-#include "worker/jobs/download/list_row.h"
 #include "worker/jobs/download/options_picture.h"
+#include "worker/list/list_row.h"
 #include "worker/pipe/decode.h"
 #include "worker/pipe/fetch.h"
 #include "worker/pipe/fit.h"
@@ -22,11 +22,10 @@
 #include <stdint.h>
 
 struct download_options {
-    const char *input;                   /* a path */
-    const char *output;                  /* as given */
-    enum list_format format;             /* LIST_AUTO: the name does not tell, the planner looks */
-    const char *column[LIST_WANTED_MAX]; /* by place (list_row.h); NULL: none */
-    uint32_t columns_count;
+    const char *input;           /* a path */
+    const char *output;          /* as given */
+    enum list_format format;     /* LIST_AUTO: the name does not tell, the planner looks */
+    struct list_columns columns; /* that are wanted; without a format */
     uint32_t shard_rows, image_size;
     enum fit_mode resize_mode;
     struct picture_options picture;

@@ -88,6 +88,6 @@ void download_options_sample_json(const struct download_options *options, struct
     if (options->blocked_sha256[0])
         buf_printf(out, ",\"blocked_hashes\":\"%s\"", options->blocked_sha256);
     if (options->files) buf_text(out, ",\"output_format\":\"files\"");
-    add_column(out, "verify_hash_column", options->column[LIST_HASH]);
-    add_column(out, "bbox_column", options->column[LIST_BOXES]);
+    add_column(out, "verify_hash_column", options->columns.wanted[LIST_HASH]);
+    add_column(out, "bbox_column", options->columns.wanted[LIST_BOXES]);
 }

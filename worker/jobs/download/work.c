@@ -4,31 +4,13 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker/jobs/download/late.h"
+#include "worker/pipe/fetch_spec.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
-/* Items in the pipe: those being fetched, several times as many that wait for their host's turn, a
- * next try or a decoder, and a few for each decoder. */
-#define ITEMS_PER_TRANSFER 8
-#define ITEMS_PER_DECODER  4
-
-/* A transfer may have two sockets for a moment, and another task may run beside this one. */
-static void fit_transfers(struct download_options *options)
-{
-    struct rlimit files;
-    char text[160];
-    if (getrlimit(RLIMIT_NOFILE, &files)) return;
-    const rlim_t max = files.rlim_cur / 4 ? files.rlim_cur / 4 : 1;
-    if (options->fetch.transfers <= max) return;
-    (void)snprintf(text, sizeof text,
-                   "%u transfers at a time are cut to %u: raise the limit of %u "
-                   "open files for more",
-                   options->fetch.transfers, (uint32_t)max, (uint32_t)files.rlim_cur);
-    log_warn("transfers.cut", "msg=%s", log_quote(text));
-    options->fetch.transfers = (uint32_t)max;
-}
+/* Items in the pipe, besides those of the fetch. */
+#define ITEMS_PER_DECODER 4
 
 static int read_task(struct work *work, struct err *err)
 {
@@ -48,17 +30,14 @@ static int read_task(struct work *work, struct err *err)
     work->rows_count = work->shard->rows;
     (void)snprintf(work->name, sizeof work->name, "%05u%s", work->shard->shard,
                    work->shard->late ? LATE_SUFFIX : "");
-    work->key_digits = work_key_digits(work->options.shard_rows);
-    fit_transfers(&work->options);
+    work->key_digits = list_key_digits(work->options.shard_rows);
+    fetch_options_fit(&work->options.fetch);
     return 0;
 }
 
 static void item_init(struct work_item *item, const struct download_options *options)
 {
-    list_row_init(&item->row);
-    buf_init(&item->fetch.body, (size_t)options->fetch.body_bytes);
-    buf_init(&item->final_url, 0);
-    item->fetch.final_url = &item->final_url;
+    list_body_init(&item->body, options->fetch.body_bytes);
     buf_init(&item->samples, 0);
     buf_init(&item->line, 0);
 }
@@ -68,8 +47,8 @@ static int make_items(struct work *work, struct err *err)
     const uint32_t cpus = work->env->cpus ? work->env->cpus : 1;
     const uint32_t asked = work->options.decode_threads ? work->options.decode_threads : cpus;
     work->threads_count = asked < DOWNLOAD_THREADS_MAX ? asked : DOWNLOAD_THREADS_MAX;
-    const uint32_t count = work->options.fetch.transfers * ITEMS_PER_TRANSFER +
-                           work->threads_count * ITEMS_PER_DECODER;
+    const uint32_t count =
+        work->options.fetch.transfers * LIST_FETCH_ITEMS + work->threads_count * ITEMS_PER_DECODER;
     work->item = mem_try(count * sizeof *work->item);
     if (!work->item) return err_set(err, ERR_LIMIT, "no memory for %u rows", count);
     work->items_count = count;
@@ -147,17 +126,13 @@ static void work_free(struct work *work, int rc)
     tar_index_deinit(&work->index);
     hosts_free(work->hosts);
     end_attempt(work, rc); /* and the files that are open */
-    fetch_free(work->fetch);
-    list_slice_close(work->slice);
-    same_free(work->same);
+    list_fetch_free(work->fetch);
     blocked_free(work->blocked);
     chan_end(work->pool);
     chan_end(work->decode);
     chan_end(work->write);
     for (uint32_t i = 0; i < work->items_count; i++) {
-        list_row_deinit(&work->item[i].row);
-        buf_deinit(&work->item[i].fetch.body);
-        buf_deinit(&work->item[i].final_url);
+        list_body_deinit(&work->item[i].body);
         buf_deinit(&work->item[i].samples);
         buf_deinit(&work->item[i].line);
     }
@@ -193,9 +168,7 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     if (!work->shard->late) rc = late_check(work->attempt, work->store, work->name, err);
     if (!rc) rc = blocked_open(&work->blocked, work->store, &work->options, err);
     if (!rc) rc = find_rows(work, err);
-    if (!rc) rc = work_note_urls(work, err);
-    if (!rc) rc = list_slice_open(&work->slice, &work->options, work->shard, work->store, err);
-    if (!rc) rc = fetch_new(&work->fetch, &work->options.fetch, err);
+    if (!rc) rc = work_fetch_new(work, err);
     if (!rc) rc = work_files_open(work, err);
     if (!rc) rc = work_resume(work, err);
     if (!rc) rc = make_items(work, err);

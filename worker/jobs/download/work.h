@@ -28,10 +28,10 @@
 #include "worker/jobs/download/blocked.h"
 #include "worker/jobs/download/hosts.h"
 #include "worker/jobs/download/journal.h"
-#include "worker/jobs/download/list_slice.h"
 #include "worker/jobs/download/options.h"
-#include "worker/jobs/download/same.h"
 #include "worker/jobs/download/tally.h"
+#include "worker/list/list_fetch.h"
+#include "worker/list/list_spec.h"
 #include "worker/pipe/reorder.h"
 #include "worker/pipe/tar_index.h"
 
@@ -44,20 +44,14 @@
 /* A buffer that one large picture has grown beyond this is given back. */
 #define BUFFER_KEPT_MAX ((size_t)1024 * 1024)
 #define JOURNAL_NAME    "journal"
-#define KEY_BYTES       24
 #define SHARD_BYTES     16
 
 struct work_item {
-    struct fetch_item fetch; /* first: fetch_take gives it back */
-    struct buf final_url;
-    struct list_row row;
-    uint32_t index; /* in the shard */
-    uint32_t place; /* in what is written: the same, but in a late shard */
+    struct list_body body; /* first: list_fetch gives it back. Its place is that in what is
+                            * written: its index, but in a late shard */
     struct outcome outcome;
-    struct same_url *same; /* other rows have its URL; NULL: none */
-    bool copied;           /* its body came for another row */
-    struct buf samples;    /* the tar members; empty unless it succeeded */
-    struct buf line;       /* of rows.jsonl */
+    struct buf samples; /* the tar members; empty unless it succeeded */
+    struct buf line;    /* of rows.jsonl */
 };
 
 struct work {
@@ -77,22 +71,13 @@ struct work {
     uint32_t rows_before;              /* that it had written */
     struct thread fetch_thread, decode_thread[DOWNLOAD_THREADS_MAX];
     uint32_t threads_count;
-    atomic_uint decoders; /* that have not ended */
-    /* The fetch thread's. */
-    struct list_slice *slice;
-    struct fetch *fetch;
-    struct same *same;
-    uint32_t rows_read, rows_started, fetching;
-    int64_t tail_until_ms;                       /* 0: there are rows to start */
-    bool abandoned;                              /* the rows that are not done */
-    int64_t drain_until_ms;                      /* 0: not asked to */
-    uint32_t waiting;                            /* rows that are not asked for: */
-    struct fetch_item *ready_first, *ready_last; /* those whose URL was fetched for another row */
-    struct err fetch_err;                        /* read after the join */
+    atomic_uint decoders;     /* that have not ended */
+    struct list_fetch *fetch; /* the fetch thread's */
+    struct err fetch_err;     /* read after the join */
     _Atomic int64_t cpu_ns[CPU_PARTS_COUNT];
     /* For the progress. */
     _Atomic int64_t bodies_waiting, fetched, decoded;
-    atomic_uint transfers_running, transfers_waiting, decoding;
+    atomic_uint decoding;
     /* The task thread's. */
     struct store *store;
     struct attempt *attempt;
@@ -112,15 +97,8 @@ struct work {
 void work_fetch(void *arg);
 void work_decode(void *arg);
 
-/* What a sample's key is: the shard's number and the row's, as img2dataset pads them. */
-uint32_t work_key_digits(uint32_t shard_rows);
-void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_digits);
-
-/* Fetch thread, and before it starts: the next row that this task makes. */
-CHECKED int work_next_row(struct work *work, struct list_slice *slice, struct list_row *row,
-                          uint32_t *read, bool *found, struct err *err);
-/* Task thread, before the others start: which URLs come more than once. */
-CHECKED int work_note_urls(struct work *work, struct err *err);
+/* Task thread, before the others start. */
+CHECKED int work_fetch_new(struct work *work, struct err *err);
 
 /* Task thread; see work_write.c. */
 CHECKED int work_files_open(struct work *work, struct err *err);

@@ -48,26 +48,10 @@ static void share_out(const struct bench *bench, _Atomic int64_t cpu_ns[CPU_PART
                          (int64_t)(all_ns * (double)bench->spent_us[i] / (double)whole_us));
 }
 
-uint32_t work_key_digits(uint32_t shard_rows)
-{
-    uint32_t digits = 0;
-    for (uint64_t power = 1; power < shard_rows; power *= 10) digits++;
-    return digits;
-}
-
-void work_key(char dst[KEY_BYTES], uint32_t shard, uint32_t index, uint32_t key_digits)
-{
-    /* Shard and index side by side are shard * 10^digits + index, padded. */
-    if (key_digits)
-        (void)snprintf(dst, KEY_BYTES, "%05u%0*u", shard, (int)key_digits, index);
-    else
-        (void)snprintf(dst, KEY_BYTES, "%05u", shard);
-}
-
 static uint32_t decode_body(struct bench *bench, struct work_item *item)
 {
     struct decode_info *info = &bench->info;
-    const struct buf *body = &item->fetch.body;
+    const struct buf *body = &item->body.fetch.body;
     const enum decode_status status =
         decode(&bench->image, info, (const uint8_t *)buf_str(body), body->len, &bench->decode);
     item->outcome.format = info->format;
@@ -93,7 +77,7 @@ static uint32_t blur(struct bench *bench, struct work_item *item)
 {
     uint32_t boxes;
     if (!bench->columns.wanted[LIST_BOXES]) return STATUS_SUCCESS;
-    if (!boxes_read(bench->box, &boxes, list_row_field(&item->row, LIST_BOXES)))
+    if (!boxes_read(bench->box, &boxes, list_row_field(&item->body.row, LIST_BOXES)))
         return STATUS_BOXES;
     if (blur_boxes(&bench->image, bench->box, boxes, NULL))
         return status_of_decode(DECODE_NO_MEMORY);
@@ -171,7 +155,7 @@ static uint32_t make_picture(struct bench *bench, struct work_item *item)
 /* --no-reencode: the bytes are looked at no further than to name them. */
 static uint32_t keep_raw(struct work_item *item)
 {
-    const struct buf *body = &item->fetch.body;
+    const struct buf *body = &item->body.fetch.body;
     struct outcome *outcome = &item->outcome;
     outcome->format = decode_sniff((const uint8_t *)buf_str(body), body->len);
     outcome->kept = decode_format_extension(outcome->format) != NULL;
@@ -182,7 +166,7 @@ static int add_member(struct work_item *item, const char *key, const char *exten
                       const void *data, size_t bytes)
 {
     struct tar_writer writer;
-    char name[KEY_BYTES + 8];
+    char name[LIST_KEY_BYTES + 8];
     (void)snprintf(name, sizeof name, "%s.%s", key, extension);
     tar_writer_init(&writer, tar_write_buf, &item->samples);
     return tar_writer_add(&writer, name, data, bytes, NULL);
@@ -190,7 +174,7 @@ static int add_member(struct work_item *item, const char *key, const char *exten
 
 static const char *read_exif(struct bench *bench, const struct work_item *item)
 {
-    const struct buf *body = &item->fetch.body;
+    const struct buf *body = &item->body.fetch.body;
     buf_clear(&bench->exif);
     if (bench->work->options.no_exif) return NULL;
     exif_json(&bench->exif, (const uint8_t *)buf_str(body), body->len, item->outcome.format);
@@ -202,10 +186,10 @@ static const char *read_exif(struct bench *bench, const struct work_item *item)
 static int add_members(const struct bench *bench, struct work_item *item, const char *key)
 {
     const bool kept = item->outcome.kept;
-    const struct buf *file = kept ? &item->fetch.body : &bench->encoded;
+    const struct buf *file = kept ? &item->body.fetch.body : &bench->encoded;
     const char *extension = kept ? decode_format_extension(item->outcome.format)
                                  : encode_extension(bench->work->options.picture.encode.format);
-    const char *caption = list_row_field(&item->row, LIST_CAPTION);
+    const char *caption = list_row_field(&item->body.row, LIST_CAPTION);
     int rc = 0;
     if (!caption) caption = "";
     const bool first = strcmp(extension, "json") < 0;
@@ -237,7 +221,7 @@ static uint32_t judge_hash(const struct bench *bench, const struct work_item *it
                            const char *hash)
 {
     const struct blocked *blocked = bench->work->blocked;
-    const char *wanted = list_row_field(&item->row, LIST_HASH);
+    const char *wanted = list_row_field(&item->body.row, LIST_HASH);
     if (blocked && blocked_has(blocked, hash)) return STATUS_BLOCKED;
     if (!bench->columns.wanted[LIST_HASH]) return STATUS_SUCCESS;
     return hash[0] && wanted && strcasecmp(hash, wanted) == 0 ? STATUS_SUCCESS : STATUS_HASH;
@@ -245,7 +229,7 @@ static uint32_t judge_hash(const struct bench *bench, const struct work_item *it
 
 static void hash_body(struct bench *bench, struct work_item *item, char hash[HASH_TEXT_MAX])
 {
-    const struct buf *body = &item->fetch.body;
+    const struct buf *body = &item->body.fetch.body;
     if (!hash_text(hash, bench->work->options.hash, body->data, body->len)) hash[0] = 0;
     if (item->outcome.status != STATUS_SUCCESS) return;
     item->outcome.status = judge_hash(bench, item, hash);
@@ -255,17 +239,18 @@ static void hash_body(struct bench *bench, struct work_item *item, char hash[HAS
 
 static void work_on(struct bench *bench, struct work_item *item)
 {
-    char key[KEY_BYTES], hash[HASH_TEXT_MAX] = "", look[PHASH_TEXT_BYTES] = "";
+    char key[LIST_KEY_BYTES], hash[HASH_TEXT_MAX] = "", look[PHASH_TEXT_BYTES] = "";
     struct outcome *outcome = &item->outcome;
-    const struct buf *body = &item->fetch.body;
+    const struct buf *body = &item->body.fetch.body;
     const struct download_options *options = &bench->work->options;
-    work_key(key, bench->work->shard->shard, item->index, bench->work->key_digits);
-    struct sample sample = {.row = &item->row,
+    list_key(key, bench->work->shard->shard, item->body.index, bench->work->key_digits);
+    struct sample sample = {.row = &item->body.row,
                             .columns = &bench->columns,
                             .outcome = outcome,
                             .key = key,
-                            .content_type = item->fetch.content_type,
-                            .final_url = item->final_url.len ? buf_str(&item->final_url) : NULL,
+                            .content_type = item->body.fetch.content_type,
+                            .final_url =
+                                item->body.final_url.len ? buf_str(&item->body.final_url) : NULL,
                             .hash_name = options->no_hash ? NULL : hash_kind_name(options->hash),
                             .hash = hash,
                             .phash = options->phash ? look : NULL};
@@ -332,14 +317,14 @@ void work_decode(void *arg)
     log_scope_join(work->env->scope);
     bench_init(&bench, work);
     while ((item = chan_recv(work->decode)) != NULL) {
-        const int64_t body_bytes = (int64_t)item->fetch.body.len;
+        const int64_t body_bytes = (int64_t)item->body.fetch.body.len;
         bench.at_us = clock_mono_us();
         buf_clear(&item->samples);
         buf_clear(&item->line);
         atomic_fetch_add(&work->decoding, 1);
         if (!atomic_load(&work->abort)) work_on(&bench, item);
         atomic_fetch_sub(&work->decoding, 1);
-        shrink(&item->fetch.body);
+        shrink(&item->body.fetch.body);
         shrink(&bench.encoded);
         atomic_fetch_sub(&work->bodies_waiting, body_bytes);
         atomic_fetch_add(&work->decoded, 1);

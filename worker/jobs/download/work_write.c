@@ -129,9 +129,9 @@ static void tell_stages(struct work *work, struct job_stage stage[3])
     const bool held =
         atomic_load(&work->bodies_waiting) >= BODIES_WAITING_MAX ||
         (chan_depth(work->pool) == 0 && to_decode + to_write >= work->items_count / 2);
-    const uint32_t running = atomic_load(&work->transfers_running);
+    const uint32_t running = list_fetch_running(work->fetch);
     stage[0] = (struct job_stage){.name = "fetch",
-                                  .queued = atomic_load(&work->transfers_waiting),
+                                  .queued = list_fetch_waiting(work->fetch),
                                   .finished = work->fetched,
                                   .running = running,
                                   .full = !held && running >= work->options.fetch.transfers};
@@ -171,8 +171,8 @@ void work_note_host(struct work *work, const char *url, const struct outcome *ou
 static size_t times_line(char dst[TIMES_BYTES], const struct work *work,
                          const struct work_item *item)
 {
-    char key[KEY_BYTES];
-    work_key(key, work->shard->shard, item->index, work->key_digits);
+    char key[LIST_KEY_BYTES];
+    list_key(key, work->shard->shard, item->body.index, work->key_digits);
     const int bytes =
         snprintf(dst, TIMES_BYTES, "{\"key\":\"%s\",\"ms\":%" PRId64 ",\"tries\":%" PRId64 "}\n",
                  key, item->outcome.fetch_ms, item->outcome.tries);
@@ -184,7 +184,7 @@ static int take_item(struct work *work, struct work_item *item, struct err *err)
 {
     char times[TIMES_BYTES];
     if (buf_failed(&item->line) || buf_failed(&item->samples))
-        return err_set(err, ERR_LIMIT, "no memory for row %u of the shard", item->index);
+        return err_set(err, ERR_LIMIT, "no memory for row %u of the shard", item->body.index);
     const struct reorder_part parts[] = {
         [PART_SAMPLES] = {item->samples.data, item->samples.len},
         [PART_LINE] = {item->line.data, item->line.len},
@@ -192,9 +192,9 @@ static int take_item(struct work *work, struct work_item *item, struct err *err)
         [PART_OUTCOME] = {&item->outcome, sizeof item->outcome},
     };
     tally_add(&work->arrived, &item->outcome);
-    if (!item->row.problem)
-        work_note_host(work, list_row_field(&item->row, LIST_URL_COLUMN), &item->outcome);
-    return work_put(work, item->place, parts, err);
+    if (!item->body.row.problem)
+        work_note_host(work, list_row_field(&item->body.row, LIST_URL_COLUMN), &item->outcome);
+    return work_put(work, item->body.place, parts, err);
 }
 
 static void shrink(struct buf *buf)
@@ -209,9 +209,9 @@ static void give_back(struct work *work, struct work_item *item)
 {
     shrink(&item->samples);
     shrink(&item->line);
-    shrink(&item->row.text);
+    shrink(&item->body.row.text);
     CHECK(chan_send(work->pool, item));
-    fetch_wake(work->fetch);
+    list_fetch_wake(work->fetch);
 }
 
 /* The next finished item; *ended when there will be none. */
@@ -232,7 +232,7 @@ static int look(struct work *work, struct err *err)
     if (stop > JOB_STOP_DRAIN)
         return err_set(err, ERR_CANCELLED, "shard %s was stopped", work->name);
     const bool leaves = stop == JOB_STOP_DRAIN && !atomic_exchange(&work->drain, true);
-    if (leaves) fetch_wake(work->fetch);
+    if (leaves) list_fetch_wake(work->fetch);
     const int64_t now_ms = clock->mono_ms(clock);
     if (!work->checkpoint_at_ms) work->checkpoint_at_ms = now_ms + CHECKPOINT_MS;
     if (!leaves && now_ms < work->checkpoint_at_ms) return 0;

@@ -262,6 +262,7 @@ int encode_options_init(struct encode_options *options, struct arena *arena, con
     if (!rc) rc = choose_labels(options, message, err);
     if (!rc) rc = choose_filters(options, message, err);
     if (!rc) rc = choose_endings(options, arena, message, err);
+    if (!rc) rc = url_options_init(&options->urls, arena, message, err);
     return rc;
 }
 
@@ -344,4 +345,5 @@ void encode_options_json(const struct encode_options *options, struct buf *out)
     add_endings(options, out);
     buf_printf(out, ",\"body_bytes\":%zu,\"pixels\":%" PRIu64, options->body_bytes,
                options->pixels);
+    url_options_json(&options->urls, out);
 }

@@ -8,6 +8,7 @@
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "proto/schema/jobs/encode.pb-c.h"
+#include "worker/jobs/encode/options_urls.h"
 #include "worker/nn/dtype.h"
 
 #include <stdbool.h>
@@ -48,6 +49,7 @@ struct encode_options {
     uint32_t shard_rows, decode_threads; /* decode_threads 0: the worker's processors */
     size_t body_bytes;                   /* of a picture's file, at most */
     uint64_t pixels;                     /* of a picture, at most */
+    struct url_options urls;             /* of a URL list */
 };
 
 /* ERR_INVALID with a sentence that names the option. */

@@ -5,6 +5,8 @@
 #include "common/base/fs.h"
 #include "common/base/str.h"
 #include "worker/jobs/encode/listing.h"
+#include "worker/list/list_files.h"
+#include "worker/list/list_input.h"
 
 #include <errno.h>
 #include <string.h>
@@ -127,6 +129,8 @@ static int tell_file(Vlmq__Jobs__EncodeInput *input, const struct encode_options
     if (str_has_suffix(options->input, ".tar.gz") || str_has_suffix(options->input, ".tgz"))
         return err_set(err, ERR_INVALID, "%s is compressed: unpack it to a plain .tar first",
                        options->input);
+    *input = (Vlmq__Jobs__EncodeInput)list_format_of_name(options->input);
+    if (*input != VLMQ__JOBS__ENCODE_INPUT__ENCODE_INPUT_AUTO) return 0;
     return err_set(err, ERR_INVALID, "cannot tell what %s is by its name: give --input-format",
                    options->input);
 }
@@ -136,10 +140,24 @@ static int tell_input(Vlmq__Jobs__EncodeInput *input, const struct encode_option
 {
     struct stat info;
     *input = options->input_format;
-    if (stat(options->input, &info)) return err_errno(err, errno, "the input %s", options->input);
+    const bool one = stat(options->input, &info) == 0;
+    /* A pattern of many lists is the name of no file. */
+    if (!one && !list_files_named(options->input))
+        return err_errno(err, errno, "the input %s", options->input);
     if (*input != VLMQ__JOBS__ENCODE_INPUT__ENCODE_INPUT_AUTO) return 0;
-    return S_ISDIR(info.st_mode) ? tell_folder(input, options, err)
-                                 : tell_file(input, options, err);
+    return one && S_ISDIR(info.st_mode) ? tell_folder(input, options, err)
+                                        : tell_file(input, options, err);
+}
+
+static int plan_input(struct encode_plan *plan, Vlmq__Jobs__EncodeInput input, struct err *err)
+{
+    const char *given = plan->options.urls.given;
+    if (list_of_input(input) != LIST_AUTO) return encode_plan_urls(plan, input, err);
+    if (given)
+        return err_set(err, ERR_INVALID, "--%s is for URL lists, and %s is none", given,
+                       plan->options.input);
+    return input == VLMQ__JOBS__ENCODE_INPUT__ENCODE_INPUT_TAR ? encode_plan_tars(plan, err)
+                                                               : encode_plan_images(plan, err);
 }
 
 static int plan_run(struct encode_plan *plan, struct err *err)
@@ -151,10 +169,7 @@ static int plan_run(struct encode_plan *plan, struct err *err)
     if (!rc) rc = encode_files_init(&plan->files, &plan->options, err);
     if (!rc) rc = store_open(&plan->store, plan->options.output, true, err);
     if (rc) return rc;
-    if (input == VLMQ__JOBS__ENCODE_INPUT__ENCODE_INPUT_TAR)
-        rc = encode_plan_tars(plan, err);
-    else
-        rc = encode_plan_images(plan, err);
+    rc = plan_input(plan, input, err);
     if (!rc) rc = flush(plan, err);
     return rc ? rc : encode_plan_look(plan, err);
 }

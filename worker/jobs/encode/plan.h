@@ -54,6 +54,9 @@ CHECKED int encode_plan_names(const struct encode_options *options,
 
 CHECKED int encode_plan_tars(struct encode_plan *plan, struct err *err);
 CHECKED int encode_plan_images(struct encode_plan *plan, struct err *err);
+/* input: one of the lists' formats. */
+CHECKED int encode_plan_urls(struct encode_plan *plan, Vlmq__Jobs__EncodeInput input,
+                             struct err *err);
 
 CHECKED int encode_plan(struct job_env *env, struct job_result *result, struct err *err);
 

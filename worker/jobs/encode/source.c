@@ -7,6 +7,7 @@
 static const struct source_driver *driver_of(const Vlmq__Jobs__EncodeShard *shard)
 {
     if (shard->source == VLMQ__JOBS__ENCODE_INPUT__ENCODE_INPUT_IMAGES) return &source_images;
+    if (list_of_input(shard->source) != LIST_AUTO) return &source_urls;
     if (shard->source != VLMQ__JOBS__ENCODE_INPUT__ENCODE_INPUT_TAR) return NULL;
     return str_has_suffix(shard->file, "/") ? &source_folder : &source_tar;
 }

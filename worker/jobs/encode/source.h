@@ -44,7 +44,8 @@ struct source_env {
     const struct encode_options *options;
     const Vlmq__Jobs__EncodeShard *shard; /* source_from.c fills it for a task of --from */
     struct store *output;                 /* where the plan has left what it keeps */
-    const atomic_bool *abort;             /* the pipe comes down */
+    const char *scratch; /* a folder of the attempt on this machine, for files without a name */
+    const atomic_bool *abort; /* the pipe comes down */
 };
 
 struct source_driver; /* source.c */
@@ -64,7 +65,7 @@ struct source_driver {
     void (*close)(struct source *source); /* after any next, joins what it started */
 };
 
-extern const struct source_driver source_tar, source_folder, source_images;
+extern const struct source_driver source_tar, source_folder, source_images, source_urls;
 
 /* Picks the driver by env->shard->source. Errors: ERR_INVALID, ERR_NOT_FOUND: the input is not what
  * the plan saw; others may pass. */

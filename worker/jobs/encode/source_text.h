@@ -16,6 +16,7 @@
 #define SOURCE_MISSING       "missing_file"
 #define SOURCE_CHANGED       "changed_file"
 #define SOURCE_UNREADABLE    "unreadable_file"
+#define SOURCE_BAD_ROW       "bad_row" /* of a URL list; its other statuses are those of fetch.h */
 
 /* As valid UTF-8 without control characters: each becomes U+FFFD. */
 void source_set_key(struct encode_sample *sample, const char *key);

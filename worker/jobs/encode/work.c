@@ -135,6 +135,7 @@ static int open_all(struct work *work, bool *adopted, struct err *err)
     mem_free(manifest);
     if (rc || *adopted) return rc;
     rc = open_model(work, err);
+    if (!rc) rc = attempt_scratch(work->attempt, work->scratch, sizeof work->scratch, err);
     if (!rc) rc = work_files_open(work, err);
     if (!rc) rc = make_items(work, err);
     return rc;

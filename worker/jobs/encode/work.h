@@ -34,6 +34,7 @@
 #include "worker/jobs/encode/source.h"
 #include "worker/jobs/encode/tally.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 
 /* Files that wait for a decoder; above it none is read. A second's worth of reading. */
@@ -96,7 +97,8 @@ struct work {
     atomic_uint decoders; /* that have not ended */
     /* The reader's; source is told about by the task thread too. */
     struct source *_Atomic source;
-    struct err read_err; /* read after the join */
+    struct err read_err;    /* read after the join */
+    char scratch[PATH_MAX]; /* for the source */
     /* For progress and statistics. */
     _Atomic int64_t waiting_bytes, read, decoded, busy_ns[WORK_STAGES];
     atomic_uint decoding;

@@ -67,6 +67,7 @@ void work_read(void *arg)
                                    .options = &work->options,
                                    .shard = &work->shard,
                                    .output = work->store,
+                                   .scratch = work->scratch,
                                    .abort = &work->abort};
     struct source *source = NULL;
     log_scope_join(work->env->scope);

@@ -1,5 +1,5 @@
 /* list_json.c - see list_json.h; a state machine over bytes. */
-#include "worker/jobs/download/list_json.h"
+#include "worker/list/list_json.h"
 
 #include "common/base/mem.h"
 

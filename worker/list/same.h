@@ -5,8 +5,8 @@
  * rows get copies; with the last copy its place in the file is given back to the disk. A body that
  * the file has no room for is not kept, and its URL is asked for again. URLs are told apart by 128
  * bits of their SHA-256. After the first pass it is the fetch thread's. */
-#ifndef DOWNLOAD_SAME_H
-#define DOWNLOAD_SAME_H
+#ifndef LIST_SAME_H
+#define LIST_SAME_H
 
 #include "common/base/err.h"
 #include "worker/pipe/fetch.h"

@@ -1,5 +1,5 @@
 /* same.c - a sorted array of URLs, and a file of bodies. */
-#include "worker/jobs/download/same.h"
+#include "worker/list/same.h"
 
 #include "common/base/check.h"
 #include "common/base/fs.h"

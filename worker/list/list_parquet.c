@@ -1,5 +1,5 @@
 /* list_parquet.c - see list_parquet.h. */
-#include "worker/jobs/download/list_parquet.h"
+#include "worker/list/list_parquet.h"
 
 #include "common/base/check.h"
 #include "common/base/mem.h"

@@ -3,8 +3,8 @@
  *
  * Compression is told by the first two bytes, not by the name. Several gzip members one after
  * another are one list, as gzip(1) has it; zeros after the last one are padding. One thread. */
-#ifndef DOWNLOAD_LIST_SOURCE_H
-#define DOWNLOAD_LIST_SOURCE_H
+#ifndef LIST_SOURCE_H
+#define LIST_SOURCE_H
 
 #include "common/base/err.h"
 #include "common/base/hash.h"

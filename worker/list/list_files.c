@@ -1,5 +1,5 @@
 /* list_files.c - see list_files.h. */
-#include "worker/jobs/download/list_files.h"
+#include "worker/list/list_files.h"
 
 #include "common/base/check.h"
 #include "common/base/fs.h"

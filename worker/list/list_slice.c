@@ -1,5 +1,5 @@
 /* list_slice.c - see list_slice.h; the header is read first, then the range of the rows. */
-#include "worker/jobs/download/list_slice.h"
+#include "worker/list/list_slice.h"
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
@@ -80,18 +80,18 @@ static int verify(struct list_slice *slice, struct err *err)
     return rc ? rc : end(slice, err);
 }
 
-static int open_source(struct list_slice *slice, const struct download_options *options,
-                       const Vlmq__Jobs__DownloadShard *shard, struct store *store, struct err *err)
+static int open_source(struct list_slice *slice, const char *path, const struct list_cut *cut,
+                       struct store *store, struct err *err)
 {
     char name[LIST_SLICE_NAME_BYTES];
-    list_slice_name(name, shard->shard);
-    int rc = shard->sliced ? list_source_open_object(&slice->source, store, name, err)
-                           : list_source_open(&slice->source, options->input, err);
+    list_slice_name(name, cut->shard);
+    int rc = cut->sliced ? list_source_open_object(&slice->source, store, name, err)
+                         : list_source_open(&slice->source, path, err);
     /* It was there when the job was planned: another machine may see it. */
     if (rc == ERR_NOT_FOUND || rc == ERR_DENIED)
         rc = err_set(err, ERR_UNAVAILABLE, "this worker cannot read the list %.150s",
-                     shard->sliced ? name : options->input);
-    if (!rc && list_source_is_stream(slice->source) && !shard->sliced) rc = changed(err);
+                     cut->sliced ? name : path);
+    if (!rc && list_source_is_stream(slice->source) && !cut->sliced) rc = changed(err);
     return rc;
 }
 
@@ -108,38 +108,38 @@ static int read_header(struct list_slice *slice, struct err *err)
     return rc;
 }
 
-static int open_rows(struct list_slice *slice, const Vlmq__Jobs__DownloadShard *shard,
-                     struct err *err)
+static int open_rows(struct list_slice *slice, const struct list_cut *cut, struct err *err)
 {
     /* A jsonl list's first record is a row that only the planner looks at, and not in every slice;
      * the columns of its rows are looked up one by one. */
     int rc = 0;
     if (list_has_header(slice->columns.format)) rc = read_header(slice, err);
-    slice->start = shard->sliced ? slice->header.len : shard->offset;
+    slice->start = cut->sliced ? slice->header.len : cut->offset;
     if (!rc) rc = verify(slice, err);
     if (!rc) rc = begin(slice, err);
     if (rc) return rc;
-    rc = list_records_new(&slice->records, slice->source, slice->columns.format, shard->offset,
+    rc = list_records_new(&slice->records, slice->source, slice->columns.format, cut->offset,
                           slice->bytes, err);
     if (!rc) list_records_tap(slice->records, slice->hash, NULL);
     return rc;
 }
 
-int list_slice_open(struct list_slice **slice_out, const struct download_options *options,
-                    const Vlmq__Jobs__DownloadShard *shard, struct store *store, struct err *err)
+int list_slice_open(struct list_slice **slice_out, const char *path,
+                    const struct list_columns *columns, const struct list_cut *cut,
+                    struct store *store, struct err *err)
 {
     struct list_slice *slice = mem_new(sizeof *slice);
-    slice->columns = download_columns(options);
-    if (shard->jsonl) slice->columns.format = LIST_JSONL;
+    slice->columns = *columns;
+    if (cut->jsonl) slice->columns.format = LIST_JSONL;
     slice->hash = hash_new();
-    slice->bytes = shard->bytes;
-    slice->expected = shard->hash;
-    slice->rows = shard->rows;
+    slice->bytes = cut->bytes;
+    slice->expected = cut->hash;
+    slice->rows = cut->rows;
     buf_init(&slice->header, 0);
     int rc = list_format_has_rows(slice->columns.format)
-                 ? open_source(slice, options, shard, store, err)
+                 ? open_source(slice, path, cut, store, err)
                  : err_set(err, ERR_INVALID, "the task's payload lacks the format of its rows");
-    if (!rc) rc = open_rows(slice, shard, err);
+    if (!rc) rc = open_rows(slice, cut, err);
     if (rc) {
         list_slice_close(slice);
         return rc;

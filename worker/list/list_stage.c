@@ -1,15 +1,15 @@
-/* plan_stage.c - see plan_stage.h. */
-#include "worker/jobs/download/plan_stage.h"
+/* list_stage.c - see list_stage.h. */
+#include "worker/list/list_stage.h"
 
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
-#include "worker/jobs/download/list_slice.h"
+#include "worker/list/list_slice.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define STAGED_NAME_BYTES (PLAN_STAGE_FOLDER_BYTES + 16)
+#define STAGED_NAME_BYTES (LIST_STAGE_FOLDER_BYTES + 16)
 
 struct leftovers {
     struct store *store;
@@ -20,7 +20,7 @@ struct leftovers {
 static int remove_leftover(void *ctx, const char *name, struct err *err)
 {
     const struct leftovers *leftovers = ctx;
-    char folder[PLAN_STAGE_FOLDER_BYTES];
+    char folder[LIST_STAGE_FOLDER_BYTES];
     const size_t bytes = strlen(name), job_bytes = strlen(leftovers->job);
     if (!str_has_prefix(name, leftovers->job) || name[job_bytes] != '.') return 0;
     if (name[bytes - 1] != '/') return 0;
@@ -37,13 +37,13 @@ static int taken_away(int rc, struct err *err)
     return err_set(err, ERR_UNAVAILABLE, "the planned rows were removed from the output meanwhile");
 }
 
-int plan_stage_init(struct plan_stage *stage, const struct job_env *env, struct store *store,
-                    struct err *err)
+int list_stage_init(struct list_stage *stage, const char *job, const char *lease,
+                    struct store *store, struct err *err)
 {
-    struct leftovers leftovers = {.store = store, .job = env->job};
-    *stage = (struct plan_stage){0};
-    const int used = snprintf(stage->folder, sizeof stage->folder, LIST_SLICE_FOLDER "/%s.%s",
-                              env->job, env->lease);
+    struct leftovers leftovers = {.store = store, .job = job};
+    *stage = (struct list_stage){0};
+    const int used =
+        snprintf(stage->folder, sizeof stage->folder, LIST_SLICE_FOLDER "/%s.%s", job, lease);
     CHECK(used > 0 && (size_t)used < sizeof stage->folder); /* both have their limits */
     const int rc = store_list(store, LIST_SLICE_FOLDER, remove_leftover, &leftovers, err);
     if (rc) return taken_away(rc, err);
@@ -51,22 +51,22 @@ int plan_stage_init(struct plan_stage *stage, const struct job_env *env, struct 
     return 0;
 }
 
-void plan_stage_deinit(struct plan_stage *stage)
+void list_stage_deinit(struct list_stage *stage)
 {
     struct err err;
     if (!stage->store) return;
     store_file_drop(stage->file);
     if (store_remove_tree(stage->store, stage->folder, &err))
         log_info("plan.left", "msg=%s", log_quote(err.msg));
-    *stage = (struct plan_stage){0};
+    *stage = (struct list_stage){0};
 }
 
-static void staged_name(char dst[STAGED_NAME_BYTES], const struct plan_stage *stage, uint32_t shard)
+static void staged_name(char dst[STAGED_NAME_BYTES], const struct list_stage *stage, uint32_t shard)
 {
     (void)snprintf(dst, STAGED_NAME_BYTES, "%s/%05u", stage->folder, shard);
 }
 
-int plan_stage_begin(struct plan_stage *stage, uint32_t shard, const struct buf *header,
+int list_stage_begin(struct list_stage *stage, uint32_t shard, const struct buf *header,
                      struct err *err)
 {
     char name[STAGED_NAME_BYTES];
@@ -77,7 +77,7 @@ int plan_stage_begin(struct plan_stage *stage, uint32_t shard, const struct buf 
     return taken_away(rc, err);
 }
 
-int plan_stage_end(struct plan_stage *stage, struct err *err)
+int list_stage_end(struct list_stage *stage, struct err *err)
 {
     struct store_file *file = stage->file;
     int64_t bytes;
@@ -87,7 +87,7 @@ int plan_stage_end(struct plan_stage *stage, struct err *err)
     return taken_away(store_file_close(file, &bytes, digest, err), err);
 }
 
-int plan_stage_publish(struct plan_stage *stage, uint32_t shard, struct err *err)
+int list_stage_publish(struct list_stage *stage, uint32_t shard, struct err *err)
 {
     char from[STAGED_NAME_BYTES], to[LIST_SLICE_NAME_BYTES];
     int rc = 0;

@@ -8,10 +8,10 @@
  * name tells another format than the wanted one and, if none is wanted, those whose name tells
  * none. A pattern has *, ? or [ as glob(7) knows them; all files that match are read. A file of no
  * bytes has no rows. Of jsonl and json, only the first row of all must have the wanted columns. */
-#ifndef DOWNLOAD_LIST_FILES_H
-#define DOWNLOAD_LIST_FILES_H
+#ifndef LIST_FILES_H
+#define LIST_FILES_H
 
-#include "worker/jobs/download/list_input.h"
+#include "worker/list/list_input.h"
 
 /* Their names are kept while the list is read. */
 #define LIST_FILES_MAX 100000

@@ -4,7 +4,7 @@
  * mended before parsing, since the parser takes none. */
 #include "common/base/mem.h"
 #include "common/base/str.h"
-#include "worker/jobs/download/list_row.h"
+#include "worker/list/list_row.h"
 
 #include <jansson.h>
 #include <string.h>

@@ -6,12 +6,12 @@
  * are text. The other formats know no quotes: a line is a record. A record longer than
  * LIST_RECORD_BYTES_MAX is given without its bytes; one whose quote the list never closes ends
  * with the list. The memory for it all is bounded by that maximum and one chunk. */
-#ifndef DOWNLOAD_LIST_RECORD_H
-#define DOWNLOAD_LIST_RECORD_H
+#ifndef LIST_RECORD_H
+#define LIST_RECORD_H
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
-#include "worker/jobs/download/list_source.h"
+#include "worker/list/list_source.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* list_test.c - lists as people have them: quotes, line ends, marks, damage, compression. */
 #include "common/base/fs.h"
 #include "tests/support/test.h"
-#include "worker/jobs/download/list_row.h"
+#include "worker/list/list_row.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* list_record.c - a state machine over chunks; nothing is looked at twice. */
-#include "worker/jobs/download/list_record.h"
+#include "worker/list/list_record.h"
 
 #include "common/base/buf.h"
 #include "common/base/check.h"

@@ -3,7 +3,7 @@
  * The csv rules are those of list_record.c, which found the record's end. In tsv a field that
  * begins and ends with a quote loses them and has its doubled quotes joined, as spreadsheets and
  * data frames write such fields; a tab or a line end inside is not possible. */
-#include "worker/jobs/download/list_row.h"
+#include "worker/list/list_row.h"
 
 #include "common/base/check.h"
 #include "common/base/mem.h"

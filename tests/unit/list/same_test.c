@@ -1,6 +1,6 @@
 /* same_test.c - the scratch file of URLs that many rows have: what it keeps, gives back, and does
  * not take. */
-#include "worker/jobs/download/same.h"
+#include "worker/list/same.h"
 
 #include "common/base/fs.h"
 #include "common/base/str.h"

@@ -1,6 +1,6 @@
 /* list_source.c - read(2) or a store's ranges, and zlib behind them where the bytes ask for it; or
  * a feed. */
-#include "worker/jobs/download/list_source.h"
+#include "worker/list/list_source.h"
 
 #include "common/base/check.h"
 #include "common/base/mem.h"

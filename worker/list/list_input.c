@@ -1,11 +1,11 @@
 /* list_input.c - see list_input.h. */
-#include "worker/jobs/download/list_input.h"
+#include "worker/list/list_input.h"
 
 #include "common/base/check.h"
 #include "common/base/str.h"
-#include "worker/jobs/download/list_files.h"
-#include "worker/jobs/download/list_json.h"
-#include "worker/jobs/download/list_parquet.h"
+#include "worker/list/list_files.h"
+#include "worker/list/list_json.h"
+#include "worker/list/list_parquet.h"
 #include "worker/parquet/parquet.h"
 
 #include <fcntl.h>

@@ -3,12 +3,12 @@
  * list_columns says which columns those are and, for csv and tsv, where the header has them. Texts
  * come out as valid UTF-8 without zero bytes: what was not is replaced by U+FFFD, and a URL that
  * had to be mended is no URL. */
-#ifndef DOWNLOAD_LIST_ROW_H
-#define DOWNLOAD_LIST_ROW_H
+#ifndef LIST_ROW_H
+#define LIST_ROW_H
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "worker/jobs/download/list_record.h"
+#include "worker/list/list_record.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 #define LIST_URL_COLUMN  0     /* in list_columns.wanted and list_row.field */
 #define LIST_CAPTION     1
 #define LIST_HASH        2 /* what the bytes should hash to */
-#define LIST_BOXES       3 /* what to blur, as JSON; see boxes.h */
+#define LIST_BOXES       3 /* what to blur, as JSON; see worker/jobs/download/boxes.h */
 #define LIST_FIRST_EXTRA 4
 
 struct list_columns {

@@ -5,10 +5,10 @@
  * parsers round, become texts. A row of more than LIST_RECORD_BYTES_MAX becomes "null", which is no
  * row. The file's bytes go into the hash behind the last row, in a pass of their own: rows come
  * from all over the file. */
-#ifndef DOWNLOAD_LIST_PARQUET_H
-#define DOWNLOAD_LIST_PARQUET_H
+#ifndef LIST_PARQUET_H
+#define LIST_PARQUET_H
 
-#include "worker/jobs/download/list_input.h"
+#include "worker/list/list_input.h"
 
 /* ERR_INVALID: no such column, one that cannot be read, or a URL that is no text. */
 CHECKED int list_parquet_open(struct list_source **source, const struct list_input *input,

@@ -4,10 +4,10 @@
  * read, as jsonl: of json (list_json.h), parquet (list_parquet.h) and of many files together
  * (list_files.h). Such bytes cannot be read a second time from the middle, so that whoever cuts
  * them keeps what was cut. */
-#ifndef DOWNLOAD_LIST_INPUT_H
-#define DOWNLOAD_LIST_INPUT_H
+#ifndef LIST_INPUT_H
+#define LIST_INPUT_H
 
-#include "worker/jobs/download/list_row.h"
+#include "worker/list/list_row.h"
 
 struct list_input {
     const char *path;        /* of a file, a folder, or with a pattern */
