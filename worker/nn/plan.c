@@ -6,6 +6,19 @@
 
 #include <stdbool.h>
 
+int plan_bytes(size_t *bytes, enum dtype dtype, int64_t rows, int64_t columns, struct err *err)
+{
+    CHECK(rows >= 0);
+    CHECK(columns >= 0);
+    *bytes = 0;
+    if (__builtin_mul_overflow((size_t)rows, (size_t)columns, bytes) ||
+        __builtin_mul_overflow(*bytes, dtype_bytes(dtype), bytes) || *bytes > PLAN_BYTES_MAX)
+        return err_set(err, ERR_LIMIT,
+                       "a result of %lld x %lld numbers is more than any memory holds",
+                       (long long)rows, (long long)columns);
+    return 0;
+}
+
 uint32_t plan_add(struct plan *plan, size_t bytes, uint32_t first, uint32_t last)
 {
     CHECK(plan->count < PLAN_BUFFERS_MAX);

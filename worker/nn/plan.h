@@ -6,10 +6,14 @@
 #ifndef NN_PLAN_H
 #define NN_PLAN_H
 
+#include "common/base/err.h"
+#include "worker/nn/dtype.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 #define PLAN_BUFFERS_MAX 64
+#define PLAN_BYTES_MAX   ((size_t)1 << 44) /* of one: the sum of all stays far from SIZE_MAX */
 
 struct plan {
     uint32_t count;
@@ -19,6 +23,9 @@ struct plan {
     } buffer[PLAN_BUFFERS_MAX];
 };
 
+/* The size of a buffer of rows x columns numbers; ERR_LIMIT above PLAN_BYTES_MAX. */
+CHECKED int plan_bytes(size_t *bytes, enum dtype dtype, int64_t rows, int64_t columns,
+                       struct err *err);
 /* Its number. */
 uint32_t plan_add(struct plan *plan, size_t bytes, uint32_t first, uint32_t last);
 /* The bytes of all together. */

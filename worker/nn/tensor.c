@@ -40,6 +40,13 @@ int tensor_init(struct tensor *tensor, enum dtype dtype, const int64_t *shape, u
     return 0;
 }
 
+struct tensor tensor_over(void *data, enum dtype dtype, const int64_t *shape, uint32_t rank)
+{
+    struct tensor tensor;
+    CHECK(tensor_init(&tensor, dtype, shape, rank, data, NULL) == 0);
+    return tensor;
+}
+
 int64_t tensor_count(const struct tensor *tensor)
 {
     int64_t count = 1;
@@ -75,8 +82,7 @@ char *tensor_shape_text(char dst[TENSOR_SHAPE_BYTES], const struct tensor *tenso
 
 struct tensor tensor_reshaped(const struct tensor *tensor, const int64_t *shape, uint32_t rank)
 {
-    struct tensor view;
-    CHECK(tensor_init(&view, tensor->dtype, shape, rank, tensor->data, NULL) == 0);
+    const struct tensor view = tensor_over(tensor->data, tensor->dtype, shape, rank);
     CHECK(tensor_count(&view) == tensor_count(tensor));
     return view;
 }

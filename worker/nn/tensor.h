@@ -36,6 +36,8 @@ struct tensor {
 /* Checks type, rank and shape, which come from outside. data may be NULL. */
 CHECKED int tensor_init(struct tensor *tensor, enum dtype dtype, const int64_t *shape,
                         uint32_t rank, void *data, struct err *err);
+/* The same for a shape of our own, which must fit. */
+struct tensor tensor_over(void *data, enum dtype dtype, const int64_t *shape, uint32_t rank);
 /* Elements and bytes. */
 int64_t tensor_count(const struct tensor *tensor);
 size_t tensor_bytes(const struct tensor *tensor);

@@ -60,7 +60,7 @@ static bool read_sample(struct work *work, struct source *source)
     return true;
 }
 
-void work_read(void *arg)
+void encode_work_read(void *arg)
 {
     struct work *work = arg;
     const struct source_env env = {.env = work->env,
@@ -101,7 +101,7 @@ static void make_pixels(struct work *work, struct work_item *item,
     image_deinit(&image);
 }
 
-void work_decode(void *arg)
+void encode_work_decode(void *arg)
 {
     struct work *work = arg;
     const struct decode_options options = encode_decode_options(&work->options);

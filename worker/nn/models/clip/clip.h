@@ -2,8 +2,9 @@
  *
  * Implements the model of "Learning Transferable Visual Models From Natural Language Supervision"
  * (Radford et al., 2021, arXiv 2103.00020) as Hugging Face's CLIPModel computes it, from its files:
- * config.json, preprocessor_config.json, model.safetensors (or a sharded one), and for texts
- * tokenizer.json or vocab.json with merges.txt.
+ * config.json, preprocessor_config.json (or processor_config.json), model.safetensors (or a sharded
+ * one). Texts come as ids (nn/text/tokenizer.h). Also models of one tower, and those without the
+ * projection at its end, which give no embeddings. docs/models.md tells the parity measured.
  *
  * One forward pass gives all that is asked for. One thread at a time, that of the backend. */
 #ifndef NN_MODELS_CLIP_H
@@ -18,30 +19,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CLIP_BATCH_MAX 4096
+
 struct clip;
 
 struct clip_options {
     enum dtype dtype; /* of the weights of linear layers: f32, bf16, f16 or i8 */
     bool vision, text;
-    uint32_t batch_max; /* pictures or texts in one pass; larger calls are cut; 0: the best here */
+    /* Pictures or texts in one pass, at most CLIP_BATCH_MAX; larger calls are cut. 0: a good number
+     * for the model's size. */
+    uint32_t batch_max;
     /* Which hidden state the patch tokens are of, as in transformers: -1 behind the last layer, -2
      * behind the one before, …, or 0 (behind pre_layrnorm) to layers_count. */
     int32_t hidden_state;
     /* Patch tokens that come out for a picture: 0 all, else a square number; windows of
-     * floor(grid / sqrt(tokens)) cells, as TinyVLM: 64 of 24 x 24 are means over 3 x 3. */
+     * floor(grid / sqrt(tokens)) cells, as TinyVLM: 64 of 24 x 24 are means over 3 x 3. Windows do
+     * not overlap and cells that fill none are left out, so not every number can be made. */
     uint32_t tokens;
 };
 
 /* What a model is, for who feeds it. */
 struct clip_shape {
-    uint32_t image_side;  /* pixels */
-    uint32_t tokens;      /* patch tokens that come out for a picture */
-    uint32_t hidden;      /* numbers of a patch token, and of the raw CLS token */
-    uint32_t projection;  /* numbers of an embedding */
-    uint32_t text_tokens; /* ids of a text, padding included */
-    float logit_scale;    /* exp of the weight: what cosines are multiplied with */
-    size_t weight_bytes;  /* on the device */
-    size_t scratch_bytes; /* on the device, beside them */
+    uint32_t image_side;                /* pixels */
+    uint32_t tokens;                    /* patch tokens that come out for a picture */
+    uint32_t hidden;                    /* numbers of a patch token, and of the raw CLS token */
+    uint32_t projection;                /* numbers of an embedding; 0: the model gives none */
+    uint32_t text_tokens;               /* ids of a text, padding included */
+    float logit_scale;                  /* exp of the weight: what cosines are multiplied with */
+    uint32_t images_batch, texts_batch; /* of one pass */
+    size_t weight_bytes;                /* on the device */
+    size_t scratch_bytes;               /* on the device, beside them */
 };
 
 /* What is wanted of pictures, in host memory; NULL: not wanted. All f32. */
