@@ -9,6 +9,7 @@
 #include "worker/jobs/encode/listing.h"
 #include "worker/jobs/encode/options.h"
 #include "worker/jobs/encode/report.h"
+#include "worker/list/list_slice.h"
 
 #include <stdio.h>
 
@@ -49,6 +50,7 @@ static int close_run(struct job_env *env, struct store **store, struct buf *spec
     rc = encode_report_write(*store, &about, env->tasks_dead, stopping, env, err);
     /* A dead task may be revived, and will want its listing. */
     if (!rc && env->tasks_dead == 0) rc = store_remove_tree(*store, LISTING_FOLDER, err);
+    if (!rc && env->tasks_dead == 0) rc = store_remove_tree(*store, LIST_SLICE_FOLDER, err);
     return rc;
 }
 

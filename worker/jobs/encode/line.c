@@ -32,7 +32,7 @@ static void add_labels(struct buf *out, const struct encode_row *row, const stru
     buf_byte(out, ']');
 }
 
-void work_line(struct buf *out, const struct encode_row *row, const struct labels *labels)
+void encode_work_line(struct buf *out, const struct encode_row *row, const struct labels *labels)
 {
     buf_printf(out, "{\"index\":%u", row->index);
     add_text(out, "key", row->key);

@@ -87,7 +87,7 @@ static int shard_of_job(struct work *work, struct err *err)
     return rc;
 }
 
-int work_shard(struct work *work, struct err *err)
+int encode_work_shard(struct work *work, struct err *err)
 {
     const struct job_env *env = work->env;
     return env->from && env->from[0] ? shard_of_job(work, err) : own_shard(work, err);

@@ -56,7 +56,7 @@ struct head {
 
 struct urls {
     struct source source;
-    const struct source_env *env;
+    struct source_env env;
     struct list_columns columns;
     struct fetch_options options;
     uint32_t key_digits;
@@ -208,7 +208,7 @@ static void run(void *arg)
 {
     struct urls *urls = arg;
     struct err why = {0};
-    log_scope_join(urls->env->env->scope);
+    log_scope_join(urls->env.env->scope);
     const int rc = list_fetch_run(urls->fetch, &why);
     lock(urls);
     if (rc && !urls->err.code) urls->err = why;
@@ -254,7 +254,7 @@ static int emit(void *ctx, uint32_t index, const struct reorder_part part[REORDE
     (void)err;
     CHECK(part[PART_HEAD].bytes == sizeof head);
     memcpy(&head, part[PART_HEAD].data, sizeof head);
-    list_key(key, urls->env->shard->shard, index, urls->key_digits);
+    list_key(key, urls->env.shard->shard, index, urls->key_digits);
     sample->index = index;
     source_set_key(sample, key);
     if (part[PART_PICTURE].bytes)
@@ -286,7 +286,7 @@ static int end(struct urls *urls, struct err *err)
     if (reorder_next(urls->reorder) < urls->source.rows)
         return err_set(err, ERR_INTERNAL, "rows of the shard are missing");
     /* No name server had an answer to any row: more likely this machine's network than the list. */
-    if (urls->env->env->attempt >= DNS_ATTEMPTS || urls->named < DNS_ROWS_MIN ||
+    if (urls->env.env->attempt >= DNS_ATTEMPTS || urls->named < DNS_ROWS_MIN ||
         urls->unanswered < urls->named)
         return 0;
     return err_set(err, ERR_UNAVAILABLE,
@@ -299,7 +299,7 @@ static int urls_next(struct source *source, struct encode_sample *sample, bool *
 {
     struct urls *urls = (struct urls *)source;
     for (;;) {
-        int rc = source_look(urls->env, err);
+        int rc = source_look(&urls->env, err);
         /* Before the last look into the reorder: what came until then is there. */
         const bool ended = atomic_load(&urls->ended);
         if (!rc) rc = pull(urls, sample, found, err);
@@ -352,8 +352,8 @@ static int make_items(struct urls *urls, struct err *err)
 static int make_order(struct urls *urls, struct err *err)
 {
     char path[PATH_MAX];
-    if (!fs_join(path, sizeof path, urls->env->scratch, "reorder"))
-        return err_set(err, ERR_LIMIT, "%.100s is too long a path", urls->env->scratch);
+    if (!fs_join(path, sizeof path, urls->env.scratch, "reorder"))
+        return err_set(err, ERR_LIMIT, "%.100s is too long a path", urls->env.scratch);
     const struct reorder_options options = {.rows = urls->source.rows,
                                             .memory_bytes_max = WAITING_BYTES_MAX,
                                             .scratch_path = path,
@@ -365,7 +365,7 @@ static int make_order(struct urls *urls, struct err *err)
 
 static int make_fetch(struct urls *urls, struct err *err)
 {
-    const struct source_env *env = urls->env;
+    const struct source_env *env = &urls->env;
     const Vlmq__Jobs__EncodeShard *shard = env->shard;
     const struct list_fetch_options options = {.path = env->options->input,
                                                .columns = urls->columns,
@@ -398,7 +398,7 @@ static int urls_open(struct source **source, const struct source_env *env, struc
         return err_set(err, ERR_INVALID, "the task's payload cannot be read");
     struct urls *urls = mem_new(sizeof *urls);
     CHECK(pthread_mutex_init(&urls->lock, NULL) == 0);
-    urls->env = env;
+    urls->env = *env;
     urls->source.rows = shard->rows;
     urls->options = env->options->urls.fetch;
     urls->columns = env->options->urls.columns;

@@ -45,10 +45,11 @@ static int start_threads(struct work *work, struct err *err)
     int rc = 0;
     atomic_store(&work->decoders, work->threads_count);
     while (started < work->threads_count && !rc) {
-        rc = thread_start(&work->decode_thread[started], "en-decode", work_decode, work, err);
+        rc =
+            thread_start(&work->decode_thread[started], "en-decode", encode_work_decode, work, err);
         if (!rc) started++;
     }
-    if (!rc) rc = thread_start(&work->read_thread, "en-read", work_read, work, err);
+    if (!rc) rc = thread_start(&work->read_thread, "en-read", encode_work_read, work, err);
     if (!rc) return 0;
     /* Those that run end at the closed channel. */
     chan_close(work->decode);
@@ -65,7 +66,7 @@ static void join_threads(struct work *work)
 static int run_pipe(struct work *work, struct err *err)
 {
     int rc = start_threads(work, err);
-    if (!rc) rc = work_encode(work, err);
+    if (!rc) rc = encode_work_encode(work, err);
     join_threads(work);
     /* What made the reader end before the source's end is the reason of all. */
     if (!rc && work->read_err.code)
@@ -102,7 +103,7 @@ static void work_free(struct work *work)
     }
     mem_free(work->item);
     mem_free(work->order);
-    work_vectors_deinit(work);
+    encode_work_vectors_deinit(work);
     buf_deinit(&work->line);
     store_close(work->store);
     mem_free(work);
@@ -115,7 +116,7 @@ static int open_model(struct work *work, struct err *err)
     if (!rc && options->near_duplicates > 0)
         rc = near_new(&work->near, work->model->backend, work->model->shape.projection,
                       options->near_duplicates, err);
-    return rc ? rc : work_vectors_init(work, err);
+    return rc ? rc : encode_work_vectors_init(work, err);
 }
 
 /* *adopted: the shard was there already, and the result is filled. */
@@ -124,18 +125,19 @@ static int open_all(struct work *work, bool *adopted, struct err *err)
     const struct job_env *env = work->env;
     struct attempt_manifest *manifest = mem_new(sizeof *manifest);
     int rc = encode_options_init(&work->options, env->arena, env->spec.data, env->spec.bytes, err);
-    if (!rc) rc = work_shard(work, err);
+    if (!rc) rc = encode_work_shard(work, err);
     if (!rc) rc = encode_files_init(&work->files, &work->options, err);
     if (!rc) rc = store_open(&work->store, work->options.output, true, err);
     if (!rc) rc = encode_claim(work->store, &work->options, &work->files, work->fingerprint, err);
     if (!rc)
         rc = attempt_open(&work->attempt, work->store, work->name, env->lease, adopted, manifest,
                           err);
-    if (!rc && *adopted) work_adopt(work, manifest);
+    if (!rc && *adopted) encode_work_adopt(work, manifest);
     mem_free(manifest);
     if (rc || *adopted) return rc;
     rc = open_model(work, err);
-    if (!rc) rc = work_files_open(work, err);
+    if (!rc) rc = attempt_scratch(work->attempt, work->scratch, sizeof work->scratch, err);
+    if (!rc) rc = encode_work_files_open(work, err);
     if (!rc) rc = make_items(work, err);
     return rc;
 }
@@ -150,7 +152,7 @@ int encode_work(struct job_env *env, struct job_result *result, struct err *err)
     buf_init(&work->line, 0);
     int rc = open_all(work, &adopted, err);
     if (!rc && !adopted) rc = run_pipe(work, err);
-    if (!rc && !adopted) rc = work_commit(work, err);
+    if (!rc && !adopted) rc = encode_work_commit(work, err);
     work_free(work);
     return rc;
 }

@@ -34,6 +34,7 @@
 #include "worker/jobs/encode/source.h"
 #include "worker/jobs/encode/tally.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 
 /* Files that wait for a decoder; above it none is read. A second's worth of reading. */
@@ -96,7 +97,8 @@ struct work {
     atomic_uint decoders; /* that have not ended */
     /* The reader's; source is told about by the task thread too. */
     struct source *_Atomic source;
-    struct err read_err; /* read after the join */
+    struct err read_err;    /* read after the join */
+    char scratch[PATH_MAX]; /* for the source */
     /* For progress and statistics. */
     _Atomic int64_t waiting_bytes, read, decoded, busy_ns[WORK_STAGES];
     atomic_uint decoding;
@@ -120,24 +122,24 @@ struct work {
 };
 
 /* Thread bodies; arg is the struct work. */
-void work_read(void *arg);
-void work_decode(void *arg);
+void encode_work_read(void *arg);
+void encode_work_decode(void *arg);
 
 /* Task thread. */
 /* Which shard the task is of, and with what the output is claimed; see source_from.c. */
-CHECKED int work_shard(struct work *work, struct err *err);
+CHECKED int encode_work_shard(struct work *work, struct err *err);
 /* Takes items as they come back and makes rows of them, until the last; see work_encode.c. */
-CHECKED int work_encode(struct work *work, struct err *err);
-CHECKED int work_vectors_init(struct work *work, struct err *err);
-void work_vectors_deinit(struct work *work);
+CHECKED int encode_work_encode(struct work *work, struct err *err);
+CHECKED int encode_work_vectors_init(struct work *work, struct err *err);
+void encode_work_vectors_deinit(struct work *work);
 /* Rows into files; see work_write.c. */
-CHECKED int work_files_open(struct work *work, struct err *err);
+CHECKED int encode_work_files_open(struct work *work, struct err *err);
 /* work->row, with the vectors that it has. */
-CHECKED int work_row(struct work *work, struct err *err);
-CHECKED int work_commit(struct work *work, struct err *err);
-void work_adopt(struct work *work, const struct attempt_manifest *manifest);
+CHECKED int encode_work_row(struct work *work, struct err *err);
+CHECKED int encode_work_commit(struct work *work, struct err *err);
+void encode_work_adopt(struct work *work, const struct attempt_manifest *manifest);
 /* A line of NNNNN.jsonl, with its end; see line.c. */
-void work_line(struct buf *out, const struct encode_row *row, const struct labels *labels);
+void encode_work_line(struct buf *out, const struct encode_row *row, const struct labels *labels);
 
 CHECKED int encode_work(struct job_env *env, struct job_result *result, struct err *err);
 

@@ -60,13 +60,14 @@ static bool read_sample(struct work *work, struct source *source)
     return true;
 }
 
-void work_read(void *arg)
+void encode_work_read(void *arg)
 {
     struct work *work = arg;
     const struct source_env env = {.env = work->env,
                                    .options = &work->options,
                                    .shard = &work->shard,
                                    .output = work->store,
+                                   .scratch = work->scratch,
                                    .abort = &work->abort};
     struct source *source = NULL;
     log_scope_join(work->env->scope);
@@ -100,7 +101,7 @@ static void make_pixels(struct work *work, struct work_item *item,
     image_deinit(&image);
 }
 
-void work_decode(void *arg)
+void encode_work_decode(void *arg)
 {
     struct work *work = arg;
     const struct decode_options options = encode_decode_options(&work->options);

@@ -43,7 +43,7 @@ static void choose_piece(struct work *work)
         work->piece_max < 4 ? work->piece_max : 4; /* until it is known how long it takes */
 }
 
-int work_vectors_init(struct work *work, struct err *err)
+int encode_work_vectors_init(struct work *work, struct err *err)
 {
     const struct clip_shape *shape = &work->model->shape;
     const struct encode_options *options = &work->options;
@@ -75,7 +75,7 @@ int work_vectors_init(struct work *work, struct err *err)
                         work->piece_max);
 }
 
-void work_vectors_deinit(struct work *work)
+void encode_work_vectors_deinit(struct work *work)
 {
     struct work_vectors *vectors = &work->vectors;
     mem_free(vectors->pixels);
@@ -302,7 +302,7 @@ static int write_rows(struct work *work, const struct piece *piece, const struct
         const bool encoded = !item->status;
         if (encoded) fill_row(work, &fate[turn.picture], &turn);
         if (encoded) work->bytes += (int64_t)item->sample.picture.len;
-        rc = work_row(work, err);
+        rc = encode_work_row(work, err);
         if (encoded && work->row.row < 0 && encode_tally_has_room(&work->tally))
             encode_tally_picture(&work->tally, &work->row, item->pixels,
                                  work->model->shape.image_side);
@@ -412,7 +412,7 @@ static void give_up(struct work *work)
     work->arrived = 0;
 }
 
-int work_encode(struct work *work, struct err *err)
+int encode_work_encode(struct work *work, struct err *err)
 {
     struct piece piece = {
         .item = arena_try(work->env->arena, work->items_count * sizeof(struct work_item *))};

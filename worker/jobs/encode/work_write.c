@@ -40,7 +40,7 @@ static int open_features(struct work *work, struct err *err)
     return features_new(&work->features, &options, err);
 }
 
-int work_files_open(struct work *work, struct err *err)
+int encode_work_files_open(struct work *work, struct err *err)
 {
     char name[ATTEMPT_NAME_BYTES];
     int rc = open_features(work, err);
@@ -67,10 +67,10 @@ static int add_features(struct work *work, struct err *err)
     return features_add(work->features, data, 1, err);
 }
 
-int work_row(struct work *work, struct err *err)
+int encode_work_row(struct work *work, struct err *err)
 {
     buf_clear(&work->line);
-    work_line(&work->line, &work->row, &work->model->labels);
+    encode_work_line(&work->line, &work->row, &work->model->labels);
     int rc = buf_failed(&work->line)
                  ? err_set(err, ERR_LIMIT, "no memory for line %u of the shard", work->row.index)
                  : store_file_write(work->lines, work->line.data, work->line.len, err);
@@ -86,6 +86,14 @@ static const char *crop_name(const struct encode_options *options)
     return options->crop == VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI ? "openai" : "hf";
 }
 
+/* A name as it is, of a folder the last part: where it stands shapes no bytes. */
+static const char *model_name(const struct encode_options *options)
+{
+    const char *slash = strrchr(options->model, '/');
+    const bool path = options->model[0] == '/' || options->model[0] == '.';
+    return path && slash && slash[1] ? slash + 1 : options->model;
+}
+
 static int publish_features(struct work *work, struct err *err)
 {
     char name[ATTEMPT_NAME_BYTES], preprocess[160];
@@ -98,7 +106,7 @@ static int publish_features(struct work *work, struct err *err)
                    work->options.orient ? "applied" : "as stored",
                    work->options.drop_alpha ? "dropped" : "on white");
     const struct features_about about = {
-        .model = work->options.model,
+        .model = model_name(&work->options),
         .model_hash = work->files.model_hash,
         .arithmetic = work->model->arithmetic,
         .preprocess = preprocess,
@@ -165,7 +173,7 @@ static void add_counter(void *ctx, const char *name, int64_t value)
     counter->value = value;
 }
 
-int work_commit(struct work *work, struct err *err)
+int encode_work_commit(struct work *work, struct err *err)
 {
     bool adopted = false;
     struct store_file *lines = work->lines;
@@ -181,12 +189,12 @@ int work_commit(struct work *work, struct err *err)
     manifest->bytes = work->bytes;
     encode_tally_each(&work->tally, add_counter, manifest);
     rc = attempt_commit(work->attempt, manifest, &adopted, err);
-    if (!rc) work_adopt(work, manifest);
+    if (!rc) encode_work_adopt(work, manifest);
     mem_free(manifest);
     return rc;
 }
 
-void work_adopt(struct work *work, const struct attempt_manifest *manifest)
+void encode_work_adopt(struct work *work, const struct attempt_manifest *manifest)
 {
     struct job_result *result = work->result;
     memcpy(result->digest, manifest->digest, sizeof result->digest);
