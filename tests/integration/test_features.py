@@ -51,7 +51,8 @@ def test_the_example_joins_rows_and_searches(folder):
         row = keys.index(key) % 7
         cosine = numpy.concatenate([embedding, embedding]) @ embedding[row]
         expected = [keys[i] for i in numpy.argsort(-cosine, kind="stable")[:5]]
-        lines = [line.split("\t") for line in example(folder, "--like", key, "--top", 5).splitlines()]
+        found = example(folder, "--like", key, "--top", 5)
+        lines = [line.split("\t") for line in found.splitlines()]
         assert [line[2] for line in lines] == expected
         assert float(lines[0][0]) == pytest.approx(cosine.max(), abs=1e-4)
     found = [line for line in example(folder, "--like", "a2").splitlines() if "\ta2\t" in line]
