@@ -17,6 +17,7 @@ from torch_clip import MODELS
 def weights(name):
     hidden, inner, layers, _, side, patch, projection = MODELS[name]
     random = np.random.default_rng(1)
+    tokens = (side // patch) ** 2 + 1
 
     def normal(*shape, scale=0.02):
         values = random.standard_normal(shape, dtype=np.float32)
@@ -26,7 +27,7 @@ def weights(name):
     tensors = {
         "vision_model.embeddings.class_embedding": normal(hidden),
         "vision_model.embeddings.patch_embedding.weight": normal(hidden, 3, patch, patch),
-        "vision_model.embeddings.position_embedding.weight": normal((side // patch) ** 2 + 1, hidden),
+        "vision_model.embeddings.position_embedding.weight": normal(tokens, hidden),
         "visual_projection.weight": normal(projection, hidden),
     }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes deploy/sample/tiny-clip: a CLIP so small that it lies in the repository, for the quick start
-and for tests of whole programs. Its weights are random numbers: it has the files, the shapes and the
-arithmetic of a real one, and knows nothing. The result is CC0.
+"""Makes deploy/sample/tiny-clip: a CLIP so small that it lies in the repository, for the quick
+start and for tests of whole programs. Its weights are random numbers: it has the files, the shapes
+and the arithmetic of a real one, and knows nothing. The result is CC0.
 
 Its byte pairs are learnt from the shipped labels, so that every prompt fits into its 77 tokens.
 
