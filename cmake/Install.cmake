@@ -12,6 +12,8 @@ install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}
 install(DIRECTORY proto/schema DESTINATION ${CMAKE_INSTALL_DATADIR}/vlmq
   FILES_MATCHING PATTERN "*.proto")
 install(FILES deploy/labels/default.json DESTINATION ${CMAKE_INSTALL_DATADIR}/vlmq/labels)
+install(PROGRAMS deploy/examples/read_features.py
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/vlmq/examples)
 
 set(CPACK_PACKAGE_NAME vlmq)
 set(CPACK_PACKAGE_CONTACT "vlmq maintainers")

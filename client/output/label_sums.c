@@ -49,22 +49,37 @@ static void add_label(struct label_sums *sums, json_t *category, const char *nam
     sums->images = sum_of(sums->images, more);
 }
 
+/* The category's sums; NULL: it is left out. */
+static json_t *sums_of(struct label_sums *sums, const char *category, const json_t *members)
+{
+    json_t *sum = json_object_get(sums->categories, category);
+    if (sum || json_object_size(sums->categories) == CATEGORIES_MAX ||
+        strlen(category) > NAME_BYTES_MAX || !json_object_size(members))
+        return sum;
+    sum = json_object();
+    return json_object_set_new(sums->categories, category, sum) ? NULL : sum;
+}
+
+static void add_category(struct label_sums *sums, const char *category, json_t *members)
+{
+    const char *label;
+    json_t *images, *sum = sums_of(sums, category, members);
+    if (!sum) return;
+    json_object_foreach(members, label, images)
+    {
+        add_label(sums, sum, label, images);
+    }
+}
+
 void label_sums_add(struct label_sums *sums, const char *stats, size_t bytes)
 {
-    json_t *object = json_loadb(stats, bytes, 0, NULL), *members, *images;
-    const char *category, *label;
+    const char *category;
+    json_t *members, *object = json_loadb(stats, bytes, 0, NULL);
     json_t *labels = json_object_get(object, "labels");
     sums->shards += json_is_object(labels);
     json_object_foreach(labels, category, members)
     {
-        json_t *sum = json_object_get(sums->categories, category);
-        if (!sum && json_object_size(sums->categories) < CATEGORIES_MAX &&
-            strlen(category) <= NAME_BYTES_MAX && json_object_size(members)) {
-            sum = json_object();
-            if (json_object_set_new(sums->categories, category, sum)) sum = NULL;
-        }
-        if (!sum) continue;
-        json_object_foreach(members, label, images) add_label(sums, sum, label, images);
+        add_category(sums, category, members);
     }
     json_decref(object);
 }
@@ -100,23 +115,31 @@ static int by_images(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+static int64_t images_in(json_t *labels)
+{
+    const char *label;
+    json_t *images;
+    int64_t sum = 0;
+    json_object_foreach(labels, label, images)
+    {
+        sum = sum_of(sum, json_integer_value(images));
+    }
+    return sum;
+}
+
 /* The members of an object of numbers, or of objects of such, sorted; mem_free. */
 static struct label_sum *sorted(json_t *object, uint32_t *count)
 {
     struct label_sum *sum = mem_new((json_object_size(object) + 1) * sizeof *sum);
-    const char *name, *inner;
-    json_t *value, *images;
+    const char *name;
+    json_t *value;
     *count = 0;
     json_object_foreach(object, name, value)
     {
-        struct label_sum *one = &sum[(*count)++];
-        *one = (struct label_sum){name, json_integer_value(value), NULL};
-        if (!json_is_object(value)) continue;
-        one->labels = value;
-        json_object_foreach(value, inner, images)
-        {
-            one->images = sum_of(one->images, json_integer_value(images));
-        }
+        const bool is_category = json_is_object(value);
+        sum[(*count)++] =
+            (struct label_sum){name, is_category ? images_in(value) : json_integer_value(value),
+                               is_category ? value : NULL};
     }
     qsort(sum, *count, sizeof *sum, by_images);
     return sum;

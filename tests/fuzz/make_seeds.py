@@ -653,10 +653,24 @@ def labels():
     put("labels", "two_places", b"\1a {} of {}")
 
 
+def stats():
+    whole = {
+        "count": 12, "successes": 10, "start_time": 1000.5, "end_time": 1020.5,
+        "stages": [{"name": "decode", "threads": 2, "items": 12, "busy_ms": 8000}],
+        "labels": {"animals": {"fox": 6, "owl & <b>": 2}, "urban": {"bridge": 2}},
+        "confidence": [1] * 20,
+        "filtered": [{"key": "0001", "cosine": 0.5, "picture": "/9j/AAA="}],
+    }  # fmt: skip
+    put("stats", "whole", json.dumps(whole))
+    put("stats", "lies", '{"labels":{"a":{"b":-1,"c":"x","d":{}},"e":3},"stages":[1,{"name":""}]}')
+    put("stats", "large", '{"labels":{"a":{"b":9223372036854775807}},"start_time":1e300}')
+    put("stats", "picture", '{"filtered":[{"key":"<k>","cosine":2,"picture":"\\"><script>"}]}')
+
+
 def main():
     files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
     scripts = models, broker_scripts, link_scripts, worker_scripts, client_scripts
-    for make in envelopes, specs, exifs, boxes, labels, tokenizers, *files, *scripts:
+    for make in envelopes, specs, exifs, boxes, labels, stats, tokenizers, *files, *scripts:
         make()
 
 

@@ -171,7 +171,7 @@ static int compare_open(struct near *near, struct near_match *match, const int64
     struct backend_weight *weight = NULL;
     const uint32_t first = near->open_rows, width = first + rows;
     int64_t *kept_number = near->number + (size_t)near->blocks_count * BLOCK_ROWS;
-    uint32_t place[CHUNK_ROWS];
+    uint32_t place[CHUNK_ROWS] = {0};
     uint32_t kept = 0;
     int rc = pack(near, &weight, width, err);
     if (!rc) rc = compare(near, weight, rows, err);

@@ -36,9 +36,9 @@ static int by_rows(const void *a, const void *b)
 static void cut(char dst[LABEL_BYTES], const char *name)
 {
     size_t bytes = 0;
-    for (int columns = 0; name[bytes] && columns < LABEL_COLUMNS; columns++) do
-            bytes++;
-        while ((name[bytes] & 0xc0) == 0x80 && bytes < LABEL_BYTES - 4);
+    int columns = 0;
+    for (; bytes < LABEL_BYTES - 4 && name[bytes]; bytes++)
+        if ((name[bytes] & 0xc0) != 0x80 && columns++ == LABEL_COLUMNS) break;
     const bool whole = !name[bytes];
     memcpy(dst, name, bytes);
     (void)str_copy(dst + bytes, LABEL_BYTES - bytes, whole ? "" : "\xe2\x80\xa6");
@@ -55,23 +55,32 @@ static void add_bars(struct buf *out, const char *title, const struct class *cla
     report_bars(out, title, bar, count);
 }
 
+static int64_t rows_in(json_t *labels)
+{
+    const char *label;
+    json_t *rows;
+    int64_t sum = 0;
+    json_object_foreach(labels, label, rows)
+    {
+        sum = sum_of(sum, json_integer_value(rows));
+    }
+    return sum;
+}
+
 /* The members of a JSON object of numbers, or of objects of such, sorted; mem_free. */
 static struct class *classes_of(json_t *object, uint32_t *count)
 {
     const char *name;
-    json_t *value, *rows;
-    const char *unused;
+    json_t *value;
     *count = 0;
     struct class *class = mem_try((json_object_size(object) + 1) * sizeof *class);
     if (!class) return NULL;
     json_object_foreach(object, name, value)
     {
-        struct class *one = &class[(*count)++];
-        *one = (struct class){name, json_integer_value(value), NULL};
-        if (!json_is_object(value)) continue;
-        one->labels = value;
-        json_object_foreach(value, unused, rows) one->rows =
-            sum_of(one->rows, json_integer_value(rows));
+        const bool is_category = json_is_object(value);
+        class[(*count)++] =
+            (struct class){name, is_category ? rows_in(value) : json_integer_value(value),
+                           is_category ? value : NULL};
     }
     qsort(class, *count, sizeof *class, by_rows);
     return class;

@@ -85,22 +85,36 @@ static void add_label(struct encode_totals *totals, json_t *category, const char
     totals->labels_count += json_object_set_new(category, name, json_integer(more)) == 0;
 }
 
+/* The category's sums; NULL: it is left out. */
+static json_t *sums_of(struct encode_totals *totals, const char *category, const json_t *members)
+{
+    json_t *sums = json_object_get(totals->labels, category);
+    if (sums || json_object_size(totals->labels) == LABELS_CATEGORIES_MAX ||
+        strlen(category) > LABELS_NAME_BYTES_MAX || !json_object_size(members))
+        return sums;
+    sums = json_object();
+    return json_object_set_new(totals->labels, category, sums) ? NULL : sums;
+}
+
+static void add_category(struct encode_totals *totals, const char *category, json_t *members)
+{
+    const char *label;
+    json_t *rows, *sums = sums_of(totals, category, members);
+    if (!sums) return;
+    json_object_foreach(members, label, rows)
+    {
+        add_label(totals, sums, label, rows);
+    }
+}
+
 static void add_labels(struct encode_totals *totals, json_t *labels)
 {
-    const char *category, *label;
-    json_t *members, *rows;
+    const char *category;
+    json_t *members;
     if (!totals->labels && json_is_object(labels)) totals->labels = json_object();
     json_object_foreach(labels, category, members)
     {
-        json_t *sums = json_object_get(totals->labels, category);
-        if (!sums) {
-            if (json_object_size(totals->labels) == LABELS_CATEGORIES_MAX ||
-                strlen(category) > LABELS_NAME_BYTES_MAX || !json_object_size(members))
-                continue;
-            sums = json_object();
-            if (json_object_set_new(totals->labels, category, sums)) continue;
-        }
-        json_object_foreach(members, label, rows) add_label(totals, sums, label, rows);
+        add_category(totals, category, members);
     }
 }
 
@@ -126,12 +140,15 @@ static void add_picture(struct encode_totals *totals, const json_t *filtered)
 
 void encode_totals_add_stats(struct encode_totals *totals, const char *stats, size_t bytes)
 {
-    json_t *object = json_loadb(stats, bytes, 0, NULL), *one;
-    size_t i;
+    json_t *object = json_loadb(stats, bytes, 0, NULL);
+    const json_t *stages = json_object_get(object, "stages");
+    const json_t *filtered = json_object_get(object, "filtered");
     add_times(totals, object);
-    json_array_foreach(json_object_get(object, "stages"), i, one) add_stage(totals, one);
+    for (size_t i = 0; i < json_array_size(stages); i++)
+        add_stage(totals, json_array_get(stages, i));
     add_labels(totals, json_object_get(object, "labels"));
-    json_array_foreach(json_object_get(object, "filtered"), i, one) add_picture(totals, one);
+    for (size_t i = 0; i < json_array_size(filtered); i++)
+        add_picture(totals, json_array_get(filtered, i));
     json_decref(object);
 }
 
