@@ -12,13 +12,13 @@
 #include "tests/support/test.h"
 #include "worker/job.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define HARNESS_TASKS_MAX 4096
-#define HARNESS_DIED      9
 
 struct harness_task {
     char name[TASK_NAME_BYTES];
@@ -32,7 +32,7 @@ struct job_host {
     int64_t stop_at_items;        /* >= 0: stopped when that many are finished */
     enum job_stop stop_as;        /* how; NONE: cancelled */
     int64_t told;                 /* calls of job_progress_set */
-    int64_t dies_at;              /* > 0: the process ends in that call */
+    int64_t dies_at;              /* > 0: the process is killed in that call */
     struct job_progress progress; /* the last one */
     uint8_t cursor[CURSOR_BYTES_MAX];
     size_t cursor_bytes; /* of the task that is interrupted, for its next attempt */
@@ -50,7 +50,7 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
     struct job_host *host = env->host;
     host->progress = *progress;
     host->told++;
-    if (host->told == host->dies_at) _exit(HARNESS_DIED);
+    if (host->told == host->dies_at) (void)raise(SIGKILL);
     if (host->stop_at_items >= 0 && progress->items >= host->stop_at_items)
         atomic_store(&host->stop, (int)(host->stop_as ? host->stop_as : JOB_STOP_CANCELLED));
 }
