@@ -10,7 +10,7 @@
 enum verb_group { GROUP_JOBS, GROUP_CHANGE, GROUP_RESULTS, GROUP_FLEET, GROUP_HIDDEN };
 
 /* What completion offers for arguments. */
-enum verb_args { ARGS_NONE, ARGS_KIND, ARGS_JOB, ARGS_LOG, ARGS_FILE };
+enum verb_args { ARGS_NONE, ARGS_KIND, ARGS_JOB, ARGS_LOG, ARGS_FILE, ARGS_MODEL };
 
 struct verb {
     const char *name;

@@ -5,6 +5,7 @@
 #include "client/print.h"
 #include "client/verbs.h"
 #include "common/base/str.h"
+#include "common/store/models.h"
 #include "proto/wire/field.h"
 #include "proto/wire/spec.h"
 
@@ -91,6 +92,23 @@ static bool print_values(struct command *cmd, const char *option, const char *ki
     return true;
 }
 
+static int print_model(void *ctx, const char *name, const char *folder, struct err *err)
+{
+    (void)ctx, (void)folder, (void)err;
+    (void)printf("%s\n", name);
+    return 0;
+}
+
+/* What vlmq model can do, and the models that are here. */
+static void print_models(const char *const *word, uint32_t count)
+{
+    char folder[PATH_MAX];
+    struct err err;
+    if (count == 2) (void)printf("pull\nls\nshow\nrm\n");
+    if (count != 3 || str_eq(word[1], "ls") || models_folder(folder, &err)) return;
+    (void)!models_each(folder, print_model, NULL, &err);
+}
+
 static void print_next(struct command *cmd, const char *const *word, uint32_t count)
 {
     const char *current = count ? word[count - 1] : "";
@@ -112,6 +130,7 @@ static void print_next(struct command *cmd, const char *const *word, uint32_t co
     if (verb->args == ARGS_KIND && !kind) print_kinds();
     if (verb->args == ARGS_LOG) (void)printf("redis\nbroker\nworker\n");
     if (verb->args == ARGS_LOG || verb->args == ARGS_JOB) print_jobs(cmd);
+    if (verb->args == ARGS_MODEL) print_models(word, count);
 }
 
 int verb_completion(struct command *cmd)

@@ -7,7 +7,7 @@ from fleet import wait_for
 
 VERBS = (
     "up down status submit run ls show watch errors results logs cancel pause resume retry "
-    "priority workers report"
+    "priority workers report model"
 ).split()
 
 
