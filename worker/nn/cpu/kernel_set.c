@@ -7,4 +7,13 @@
 extern const struct cpu_kernels CPU_NAME(cpu_kernels);
 const struct cpu_kernels CPU_NAME(cpu_kernels) = {
     .name = CPU_TEXT(CPU_SET),
+    .norm = CPU_NAME(kernel_norm),
+    .patches = CPU_NAME(kernel_patches),
+    .vision_tokens = CPU_NAME(kernel_vision_tokens),
+    .embed = CPU_NAME(kernel_embed),
+    .rows = CPU_NAME(kernel_rows),
+    .pool = CPU_NAME(kernel_pool),
+    .unit = CPU_NAME(kernel_unit),
+    .map = CPU_NAME(kernel_map),
+    .attention = CPU_NAME(kernel_attention),
 };

@@ -10,6 +10,7 @@
 #include "common/base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Names of the sets, as VLMQ_CPU takes them: macros of the compiler's command line. */
 #ifndef CPU_SET
@@ -19,9 +20,25 @@
 #define CPU_NAME_(name, set) CPU_JOIN(name, set)
 #define CPU_NAME(name)       CPU_NAME_(name, CPU_SET)
 
+/* Of the ops that kernel_rows.c computes: op is a struct op_X, the range one of rows of out (of
+ * numbers for map). */
+typedef void cpu_rows_kernel(const void *op, size_t first, size_t count);
+
+struct attention_task;
+struct attention_scratch;
+typedef void cpu_attention_kernel(const struct attention_task *task,
+                                  const struct attention_scratch *scratch);
+
 struct cpu_kernels {
     const char *name; /* "avx2" */
+    cpu_rows_kernel *norm, *patches, *vision_tokens, *embed, *rows, *pool, *unit, *map;
+    cpu_attention_kernel *attention;
 };
+
+extern cpu_rows_kernel CPU_NAME(kernel_norm), CPU_NAME(kernel_patches),
+    CPU_NAME(kernel_vision_tokens), CPU_NAME(kernel_embed), CPU_NAME(kernel_rows),
+    CPU_NAME(kernel_pool), CPU_NAME(kernel_unit), CPU_NAME(kernel_map);
+extern cpu_attention_kernel CPU_NAME(kernel_attention);
 
 /* The best set that this machine can run, or the one that VLMQ_CPU names. ERR_INVALID: there is no
  * such set, or not on this machine. */

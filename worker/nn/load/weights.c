@@ -195,8 +195,9 @@ static int load_matrix(struct weights *weights, struct backend *backend,
     struct backend_weight **field = row->field;
     int rc = find_parts(part, file, row, err);
     if (rc) return rc;
-    int64_t columns = tensor_count(&part[0]) / part[0].shape[0];
-    if (part[0].rank > 2)
+    int64_t columns = 1;
+    for (uint32_t i = 1; i < rank_of(row); i++) columns *= row->shape[i];
+    if (rank_of(row) > 2)
         columns = (columns + WEIGHT_COLUMNS - 1) / WEIGHT_COLUMNS * WEIGHT_COLUMNS;
     rc = backend_weight_new(backend, field, part, parts_count(row), columns, row->dtype, err);
     if (!rc) weights->bytes += (*field)->bytes;

@@ -111,7 +111,7 @@ void reference_unit(struct backend *backend, const struct op_unit *op)
         }
         for (int64_t n = 0; n < columns; n++) {
             const double x = reference_get(op->x.dtype, op->x.data, at + n);
-            reference_put(op->out.dtype, op->out.data, at + n, square > 0 ? x / sqrt(square) : x);
+            reference_put(op->out.dtype, op->out.data, at + n, square == 0 ? x : x / sqrt(square));
         }
     }
 }
