@@ -90,7 +90,7 @@ struct job_result {
     struct job_counter counter[COUNTERS_MAX];
     uint32_t counters_count;
     struct job_progress progress;
-    char made[TASK_NAME_BYTES]; /* public name of the shard, or "" */
+    char made[TASK_NAME_BYTES]; /* public name of the shard, or "": what jobs --from this one get */
     const struct job_new_task
         *tasks; /* in env->arena; at most TASKS_PER_ADD_MAX, more by job_add */
     uint32_t tasks_count;

@@ -97,7 +97,6 @@ int args_kind(const char **kind, int argc, char *const *argv, const struct conf_
     return unknown_kind(NULL, err);
 }
 
-/* Sets the spec from the option at *i and moves *i over its value. */
 /* In a message 0 is what nobody has set, so it would become the default. Who types it means 0. */
 static int check_zero(const struct args *args, const char *option, const char *value,
                       struct arena *arena, struct err *err)
@@ -110,7 +109,7 @@ static int check_zero(const struct args *args, const char *option, const char *v
     for (char *c = field; *c; c++)
         if (*c == '-') *c = '_';
     const char *said = strstr(spec_help(args->kind, field, arena), stands);
-    if (!said || said[sizeof stands - 1] < '1' || said[sizeof stands - 1] > '9') return 0;
+    if (!said || strtod(said + sizeof stands - 1, NULL) == 0) return 0;
     (void)snprintf(off, sizeof off, "no-%s", option);
     if (spec_is_flag(args->spec, off))
         return err_set(err, ERR_INVALID, "--%s 0: use --%s", option, off);
@@ -118,6 +117,7 @@ static int check_zero(const struct args *args, const char *option, const char *v
                    args->kind);
 }
 
+/* Sets the spec from the option at *i and moves *i over its value. */
 static int spec_word(struct args *args, int argc, char *const *argv, int *i, struct arena *arena,
                      struct err *err)
 {

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PRIORITY_MAX 100
 #define ATTEMPTS_MAX 1000
@@ -60,7 +61,9 @@ static int upstream(struct command *cmd, Vlmq__Job *job, ProtobufCMessage *spec,
 /* input, output and other files that are named, made absolute. */
 static int places(struct command *cmd, Vlmq__Job *job, ProtobufCMessage *spec, struct err *err)
 {
-    static const char *const fields[] = {"input", "output", "blocked_hashes"};
+    static const char *const fields[] = {"input", "output", "blocked_hashes", "placeholder"};
+    /* A file, if there is one of that name; else a word or a text that means itself. */
+    static const char *const maybe[] = {"labels", "templates"};
     const char *positional = command_arg(cmd, 1);
     int rc = 0;
     if (positional && !spec_has_field(spec, "input"))
@@ -75,6 +78,12 @@ static int places(struct command *cmd, Vlmq__Job *job, ProtobufCMessage *spec, s
         rc = args_place(&place, text, &cmd->arena, err);
         if (!rc) rc = spec_set(spec, fields[i], place, &cmd->arena, err);
         if (!rc && i == 1) rc = set_text(&job->output, place, &cmd->arena, err);
+    }
+    for (size_t i = 0; !rc && i < sizeof maybe / sizeof maybe[0]; i++) {
+        const char *text = spec_text(spec, maybe[i]), *place = NULL;
+        if (!text || !*text || access(text, F_OK)) continue;
+        rc = args_place(&place, text, &cmd->arena, err);
+        if (!rc) rc = spec_set(spec, maybe[i], place, &cmd->arena, err);
     }
     return rc;
 }

@@ -91,6 +91,9 @@ TEST(args, a_typed_zero_does_not_become_the_default)
     EXPECT_TEXT(err.msg, "--timeout-ms must be above 0; see vlmq run download --help");
     EXPECT_OK(split(&args, none, &err), &err);
     expect_spec(&args, "{\"retries\":3}");
+    char part[] = "run encode --placeholder-threshold 0.0 shards";
+    EXPECT_EQ(split(&args, part, &err), ERR_INVALID);
+    EXPECT_TEXT(err.msg, "--placeholder-threshold must be above 0; see vlmq run encode --help");
 }
 
 TEST(args, the_value_of_a_verbs_option_is_not_taken_for_the_kind)
@@ -146,9 +149,9 @@ TEST(args, an_unknown_or_missing_kind_lists_what_there_is)
     EXPECT_EQ(split(&args, unknown, &err), ERR_INVALID);
     EXPECT(strstr(err.msg, "did you mean download?") != NULL);
     EXPECT_EQ(split(&args, none, &err), ERR_INVALID);
-    EXPECT(strstr(err.msg, "download, probe") != NULL);
+    EXPECT(strstr(err.msg, "download, encode, probe") != NULL);
     EXPECT_EQ(split(&args, far, &err), ERR_INVALID);
-    EXPECT(strstr(err.msg, "download, probe") != NULL);
+    EXPECT(strstr(err.msg, "download, encode, probe") != NULL);
 }
 
 static void expect_place(const char *text, const char *expected)

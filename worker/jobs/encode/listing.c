@@ -60,7 +60,7 @@ static int take_name(void *ctx, const char *name, struct err *err)
     if (level->path_bytes + strlen(name) + 2 > sizeof walk->path)
         return err_set(err, ERR_INVALID, "a path in %.*s is too long", (int)walk->root_bytes,
                        walk->path);
-    (void)strcpy(walk->path + level->path_bytes, name);
+    memcpy(walk->path + level->path_bytes, name, strlen(name) + 1);
     if (lstat(walk->path, &link) || stat(walk->path, &info))
         return errno == ENOENT ? 0 : err_errno(err, errno, "look at %s", walk->path);
     const bool folder = S_ISDIR(link.st_mode);
