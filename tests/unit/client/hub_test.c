@@ -8,6 +8,7 @@
 #include "tests/support/test.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -300,6 +301,27 @@ TEST(hub, a_token_is_not_sent_in_the_clear_but_on_this_machine)
     EXPECT(strstr(err.msg, "evil") == NULL); /* a token is not printed */
 }
 
+TEST(hub, from_https_no_page_leads_to_http)
+{
+    UNUSED_STATE;
+    struct err err;
+    struct http *http = NULL;
+    struct hub_headers headers;
+    long status;
+    const struct http_options options = {.endpoint = "https://127.0.0.1:9", .connect_ms = 1000};
+    EXPECT_EQ(setenv("no_proxy", "127.0.0.1", 1), 0);
+    EXPECT_OK(http_open(&http, &options, &err), &err);
+    static const char *const urls[] = {"http://127.0.0.1:9/next", "file:///etc/passwd", "", "x"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        const struct http_request request = {.url = urls[i]};
+        EXPECT_EQ(http_get(http, &request, &status, &headers, &err), ERR_INVALID);
+        EXPECT(strstr(err.msg, "the hub sends us") != NULL);
+    }
+    const struct http_request gone = {.url = "https://127.0.0.1:9/"};
+    EXPECT_EQ(http_get(http, &gone, &status, &headers, &err), ERR_UNAVAILABLE);
+    http_close(http);
+}
+
 TEST(weights, numbers_are_counted_by_type)
 {
     UNUSED_STATE;
@@ -344,6 +366,7 @@ int main(void)
         RUN(hub, refusals_say_what_to_do),
         RUN(hub, origins_are_scheme_host_and_port),
         RUN(hub, a_token_is_not_sent_in_the_clear_but_on_this_machine),
+        RUN(hub, from_https_no_page_leads_to_http),
         RUN(weights, numbers_are_counted_by_type),
     };
     return cmocka_run_group_tests_name("hub", tests, NULL, NULL);
