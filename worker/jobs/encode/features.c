@@ -156,30 +156,6 @@ static int read_bytes(const struct column *column, void *dst, size_t bytes, int6
     return 0;
 }
 
-int features_read(struct features *features, float *dst, uint32_t column, int64_t first,
-                  uint32_t count, struct err *err)
-{
-    CHECK(column < features->count);
-    const struct column *from = &features->column[column];
-    if (first < 0 || first > features->rows || count > features->rows - first)
-        return err_set(err, ERR_INVALID, "%s has %" PRId64 " rows: none %" PRId64, from->name,
-                       features->rows, first + count);
-    const int64_t element = (int64_t)features->element;
-    const size_t step = FEATURES_BLOCK_BYTES / features->element;
-    const size_t numbers = (size_t)(count * from->numbers);
-    for (size_t at = 0; at < numbers; at += step) {
-        const size_t part = numbers - at < step ? numbers - at : step;
-        const int64_t offset = (first * from->numbers + (int64_t)at) * element;
-        const int rc = read_bytes(from, features->block, part * features->element, offset, err);
-        if (rc) return rc;
-        if (features->dtype == DTYPE_F32)
-            memcpy(dst + at, features->block, part * sizeof *dst);
-        else
-            dtype_widen(dst + at, features->block, features->dtype, part);
-    }
-    return 0;
-}
-
 /* Hands a column to put, block by block, at the speed of the disk. */
 static int each_block(struct features *features, const struct column *column,
                       int (*put)(void *ctx, const void *data, size_t bytes, struct err *err),

@@ -58,9 +58,6 @@ void features_free(struct features *features); /* accepts NULL */
 CHECKED int features_add(struct features *features, const float *const *data, uint32_t count,
                          struct err *err);
 int64_t features_rows(const struct features *features);
-/* Copies rows back, as numbers of the output's type. ERR_INVALID: there are not so many. */
-CHECKED int features_read(struct features *features, float *dst, uint32_t column, int64_t first,
-                          uint32_t count, struct err *err);
 
 /* The safetensors file; pairs: its metadata. */
 CHECKED int features_write(struct features *features, const struct safetensors_pair *pairs,

@@ -8,6 +8,7 @@
 #include "worker/report/page.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,12 +87,12 @@ static struct class *classes_of(json_t *object, uint32_t *count)
     return class;
 }
 
-static void add_category(struct buf *out, const struct class *category, int64_t labelled)
+static void add_category(struct buf *out, const struct class *category, int64_t labelled, bool open)
 {
     uint32_t count;
     char number[32], share[16];
     struct class *label = classes_of(category->labels, &count);
-    buf_text(out, "<details><summary>");
+    buf_text(out, open ? "<details open><summary>" : "<details><summary>");
     str_html(out, category->name);
     buf_printf(out, " <span class=\"soft\">%s images, %s, ", report_number(number, category->rows),
                report_share(share, category->rows, labelled));
@@ -111,7 +112,7 @@ static void add_classes(struct buf *out, const struct encode_totals *totals)
         const uint32_t shown = count < CATEGORIES_SHOWN ? count : CATEGORIES_SHOWN;
         buf_text(out, "<section><h2>What the images show</h2>\n");
         add_bars(out, "images by category", class, shown);
-        for (uint32_t i = 0; i < shown; i++) add_category(out, &class[i], labelled);
+        for (uint32_t i = 0; i < shown; i++) add_category(out, &class[i], labelled, i == 0);
         buf_text(out, "<p class=\"soft\">Each image counts for its best label. All labels: "
                       "<code>vlmq label-stats</code>.</p></section>\n");
     }
