@@ -397,9 +397,31 @@ def downloads():
     put("download", "stats_huge", b'\2{"start_time": 1e308, "end_time": 1e308}')
 
 
+def encodes():
+    spec = message((1, "in"), (2, "out"), (4, "clip"))
+    put("encode", "spec", b"\0" + spec)
+    words = message((3, 7), (5, 1), (6, 2), (7, "64"), (8, "-2"), (13, 5), (14, "p.jpg"), (15, 1))
+    lists = message((11, "default"), (12, "a {}."), (22, "jpg"), (22, "PNG"), (23, "text"))
+    reals = b"".join(varint(n << 3 | 1) + struct.pack("<d", v) for n, v in ((16, 0.5), (17, 0.96)))
+    flags = message(*[(number, 1) for number in (9, 10, 18, 19, 20, 21, 24, 25, 26, 27, 28, 29)])
+    put("encode", "spec_whole", b"\0" + spec + words + lists + reals + flags)
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for member in "a/0.txt", "1.jpg", "a/0.png", "1.JPG", "__meta__.json", "a/0.json":
+            entry = tarfile.TarInfo(member)
+            entry.size, entry.mtime = 5, 1.5
+            archive.addfile(entry, io.BytesIO(b"12345"))
+    put("encode", "tar", b"\1" + data.getvalue()[: 26 * 512])
+    put("encode", "tar_cut", b"\1" + data.getvalue()[: 9 * 512 + 100])
+    put("encode", "listing", b"\x0212 a/b c.jpg\x000 \xff.png\x00")
+    put("encode", "json", b'\3{"url": "http://a/\xc3\xa9", "n": [1, null, 2.5]}')
+    put("encode", "caption", b"\3a red fox\0\xff\n\xc3\xa9")
+
+
 def specs():
     put("spec", "download", b"\0" + DOWNLOAD)
-    put("spec", "probe", b"\1" + PROBE)
+    put("spec", "encode", b"\1" + message((1, "in"), (2, "out"), (4, "clip"), (7, "all")))
+    put("spec", "probe", b"\2" + PROBE)
     put("spec", "option", b"\0image-size\000256")
     put("spec", "option_word", b"\0resize-mode\0keep-ratio")
     put("spec", "option_list", b"\0extra-columns\0a,b")
@@ -707,6 +729,7 @@ def hub():
 
 def main():
     files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
+    files = *files, encodes
     scripts = models, broker_scripts, link_scripts, worker_scripts, client_scripts
     for make in envelopes, specs, exifs, boxes, labels, stats, tokenizers, hub, *files, *scripts:
         make()

@@ -1,5 +1,6 @@
 /* encode_work_test.c - jobs from a folder of tars to features, with a model that everyone can
  * compute. */
+#include "common/store/attempt.h"
 #include "tests/unit/jobs/encode_job.h"
 #include "worker/nn/dtype.h"
 #include "worker/nn/load/safetensors.h"
@@ -419,6 +420,70 @@ TEST(encode, tars_whose_names_are_no_tasks_names_are_numbered)
     encode_job_deinit(&job);
 }
 
+/* A shard of another job, as its output has it; returns its digest's beginning in a task. */
+static struct harness_task *shard_of_job(struct encode_job *job, const char *file)
+{
+    struct harness_task *task = &job->harness.host.tasks[0];
+    struct store *store = NULL;
+    struct attempt *attempt = NULL;
+    struct store_file *out = NULL;
+    struct attempt_manifest *manifest = mem_new(sizeof *manifest);
+    struct buf tar;
+    struct err err;
+    bool adopted;
+    EXPECT_OK(store_open(&store, job->input, true, &err), &err);
+    EXPECT_OK(attempt_claim_output(store, "download", "f", "{}", &err), &err);
+    EXPECT_OK(attempt_open(&attempt, store, "00042_late", "lease", &adopted, manifest, &err), &err);
+    pack_tar(&tar, colours);
+    EXPECT_OK(attempt_file_open(attempt, &out, file, &err), &err);
+    EXPECT_OK(store_file_write(out, tar.data, tar.len, &err), &err);
+    EXPECT_OK(attempt_file_close(attempt, out, &err), &err);
+    EXPECT_OK(attempt_commit(attempt, manifest, &adopted, &err), &err);
+    (void)snprintf(task->name, sizeof task->name, "%s", file);
+    memcpy(task->payload, manifest->digest, 16);
+    task->bytes = 16;
+    job->harness.host.tasks_count = 1;
+    job->harness.from = "download-1";
+    attempt_close(attempt);
+    store_close(store);
+    buf_deinit(&tar);
+    mem_free(manifest);
+    return task;
+}
+
+TEST(encode, shard_of_another_job_is_taken_by_its_manifest)
+{
+    UNUSED_STATE;
+    struct encode_job job;
+    encode_job_init(&job);
+    struct harness_task *task = shard_of_job(&job, "00042_late.tar");
+    encode_job_pack(&job);
+    EXPECT_OK(encode_job_work(&job, 0), &job.harness.err);
+    EXPECT_TEXT(job.harness.result.made, "00042_late.safetensors");
+    expect_text(&job, "00042_late.jsonl", 4, "status", "success");
+    EXPECT_OK(encode_job_work(&job, 0), &job.harness.err); /* adopts */
+    task->payload[3] ^= 1;
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_INVALID);
+    EXPECT(strstr(job.harness.err.msg, "made anew"));
+    task->bytes = 15;
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_INVALID);
+    encode_job_deinit(&job);
+}
+
+TEST(encode, shard_of_another_job_without_pictures_is_refused)
+{
+    UNUSED_STATE;
+    struct encode_job job;
+    encode_job_init(&job);
+    (void)shard_of_job(&job, "00042_late.txt");
+    (void)snprintf(job.harness.host.tasks[0].name, sizeof job.harness.host.tasks[0].name,
+                   "00042_late");
+    encode_job_pack(&job);
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_INVALID);
+    EXPECT(strstr(job.harness.err.msg, "has no tar"));
+    encode_job_deinit(&job);
+}
+
 TEST(encode, inputs_that_are_none_are_refused_with_a_sentence)
 {
     UNUSED_STATE;
@@ -508,6 +573,8 @@ int main(void)
         RUN(encode, folder_of_pictures_is_cut_into_shards_that_later_changes_do_not_reach),
         RUN(encode, plan_that_is_resumed_adds_the_same_tasks),
         RUN(encode, tars_whose_names_are_no_tasks_names_are_numbered),
+        RUN(encode, shard_of_another_job_is_taken_by_its_manifest),
+        RUN(encode, shard_of_another_job_without_pictures_is_refused),
         RUN(encode, inputs_that_are_none_are_refused_with_a_sentence),
         RUN(encode, wrong_options_are_refused_with_their_names),
     };

@@ -28,7 +28,7 @@ static void find_cache(struct encode_files *files)
 static int look_at_model(struct encode_files *files, const struct encode_options *options,
                          struct err *err)
 {
-    struct clip_config config;
+    struct clip_config config = {0};
     char path[PATH_MAX];
     int rc = model_find(files->model_folder, options->model, err);
     if (!rc && !fs_join(path, sizeof path, files->model_folder, "config.json"))
