@@ -1,29 +1,21 @@
 /* scratch.c - memory that an op works in, kept from one op to the next. */
 #include "worker/nn/cpu/cpu.h"
 
-#include <stdlib.h>
-
 void *cpu_scratch(struct cpu_backend *cpu, size_t bytes)
 {
-    if (bytes <= cpu->scratch_bytes) return cpu->scratch;
-    cpu_scratch_free(cpu);
-    if (bytes <= SIZE_MAX - BACKEND_ALIGNMENT) {
-        const size_t units = bytes / BACKEND_ALIGNMENT + 1;
-        cpu->scratch = aligned_alloc(BACKEND_ALIGNMENT, units * BACKEND_ALIGNMENT);
+    if (bytes > cpu->scratch_bytes) {
+        cpu_scratch_free(cpu);
+        cpu->scratch = backend_alloc(&cpu->base, bytes);
+        cpu->scratch_bytes = cpu->scratch ? bytes : 0;
     }
-    if (cpu->scratch)
-        cpu->scratch_bytes = bytes;
-    else
-        backend_fail(&cpu->base, ERR_LIMIT,
-                     "an op needs %zu bytes to work in, and they are not"
-                     " there",
-                     bytes);
+    if (!cpu->scratch)
+        backend_fail(&cpu->base, ERR_LIMIT, "no memory for %zu bytes that an op works in", bytes);
     return cpu->scratch;
 }
 
 void cpu_scratch_free(struct cpu_backend *cpu)
 {
-    free(cpu->scratch);
+    backend_free(&cpu->base, cpu->scratch);
     cpu->scratch = NULL;
     cpu->scratch_bytes = 0;
 }
