@@ -654,6 +654,62 @@ def tokenizers():
     put("clip_tokens", "html", b"\2" + b"\0" * 4 + html)
 
 
+def clip_tensors(vision, text):
+    """A file of the smallest model: width 8, a layer, MLP and embedding of 4, patches of 2."""
+    shapes = {"logit_scale": []}
+    layer = {f"self_attn.{part}_proj": (8, 8) for part in ("q", "k", "v", "out")}
+    layer |= {"mlp.fc1": (4, 8), "mlp.fc2": (8, 4)}
+    norms = {"vision": ("pre_layrnorm", "post_layernorm"), "text": ("final_layer_norm",)}
+    for tower in ("vision",) * vision + ("text",) * text:
+        front, names = tower + "_model.", norms[tower]
+        names += ("encoder.layers.0.layer_norm1", "encoder.layers.0.layer_norm2")
+        for name in names:
+            shapes |= {front + name + ".weight": (8,), front + name + ".bias": (8,)}
+        for name, shape in layer.items():
+            name = front + "encoder.layers.0." + name
+            shapes |= {name + ".weight": shape, name + ".bias": shape[:1]}
+        place = front + "embeddings."
+        shapes[place + "position_embedding.weight"] = (5, 8) if tower == "vision" else (3, 8)
+    if vision:
+        shapes["vision_model.embeddings.class_embedding"] = (8,)
+        shapes["vision_model.embeddings.patch_embedding.weight"] = (8, 3, 2, 2)
+        shapes["visual_projection.weight"] = (4, 8)
+    if text:
+        shapes["text_model.embeddings.token_embedding.weight"] = (6, 8)
+        shapes["text_projection.weight"] = (4, 8)
+    header, data = {}, b""
+    for name, shape in shapes.items():
+        count = 1
+        for size in shape:
+            count *= size
+        begin = len(data)
+        data += b"".join(struct.pack("<e", (i * 7 % 13 - 6) / 8) for i in range(count))
+        offsets = [begin, len(data)]
+        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": offsets}
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    return struct.pack("<Q", len(head)) + head + data
+
+
+def clips():
+    """Lengths and choices, a configuration, a file of tensors: see clip_fuzz.c."""
+    tower = {"hidden_size": 8, "intermediate_size": 4, "num_hidden_layers": 1}
+    tower |= {"num_attention_heads": 1, "projection_dim": 4}
+    vision = tower | {"image_size": 5, "patch_size": 2}
+    text = tower | {"vocab_size": 6, "max_position_embeddings": 3}
+    both = {"model_type": "clip", "projection_dim": 4, "vision_config": vision}
+    for name, choice, eos in (("largest", 2, 2), ("first", 5, 0), ("sight", 0, 2)):
+        config = json.dumps(both | {"text_config": text | {"eos_token_id": eos}}).encode()
+        head = struct.pack(">HBB", len(config), choice, len(name) * 5)
+        put("clip", name, head + config + clip_tensors(True, True))
+    config = json.dumps({"model_type": "clip_vision_model", **vision}).encode()
+    bare = clip_tensors(True, False).replace(b'"vision_model.', b'             "')
+    put("clip", "bare", struct.pack(">HBB", len(config), 0, 0) + config + bare)
+    config = json.dumps({"model_type": "clip_text_model", **text, "eos_token_id": 0}).encode()
+    head = struct.pack(">HBB", len(config), 1, 3)
+    put("clip", "text", head + config + clip_tensors(False, True))
+
+
 def labels():
     fox = '"fox": "a red fox"'
     for name, text in (
@@ -729,8 +785,6 @@ def hub():
 
 def main():
     files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
-    files = *files, encodes
-    scripts = models, broker_scripts, link_scripts, worker_scripts, client_scripts
     for make in envelopes, specs, exifs, boxes, labels, stats, tokenizers, hub, *files, *scripts:
         make()
 
