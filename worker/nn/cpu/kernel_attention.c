@@ -9,7 +9,7 @@
  *
  * Softmax: a row's maximum is subtracted, exp is vec_exp, the sum has 16 lanes. */
 #include "worker/nn/cpu/attention.h"
-#include "worker/nn/cpu/kernels.h"
+#include "worker/nn/cpu/kernel_set.h"
 #include "worker/nn/cpu/math.h"
 
 /* As many accumulators as there are registers for, and a few to spare. A test has its own. */
