@@ -4,14 +4,25 @@
 
 #include "worker/nn/backend.h"
 #include "worker/nn/cpu/kernels.h"
+#include "worker/nn/cpu/linear.h"
 #include "worker/nn/cpu/pool.h"
 
 struct cpu_backend {
     struct backend base; /* arithmetic: the name of the kernels */
     const struct cpu_kernels *kernels;
-    struct cpu_pool *pool; /* base.threads of them */
-    void *attention;       /* memory of attention.c, freed as the backend closes */
+    struct cpu_pool *pool;          /* base.threads of them */
+    struct linear_scratch *scratch; /* for each thread */
+    void *levels;                   /* of linear with i8 weights: x, rounded */
+    size_t levels_bytes;
+    void *attention; /* of attention.c: packed keys and values, scores */
     size_t attention_bytes;
 };
+
+/* linear.c */
+int cpu_weight_new(struct backend *backend, struct backend_weight **weight,
+                   const struct tensor *parts, uint32_t parts_count, int64_t columns,
+                   enum dtype dtype, struct err *err);
+void cpu_weight_free(struct backend *backend, struct backend_weight *weight);
+void cpu_linear(struct backend *backend, const struct op_linear *op);
 
 #endif
