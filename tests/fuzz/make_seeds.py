@@ -785,6 +785,7 @@ def hub():
 
 def main():
     files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
+    scripts = models, broker_scripts, link_scripts, worker_scripts, client_scripts
     for make in envelopes, specs, exifs, boxes, labels, stats, tokenizers, hub, *files, *scripts:
         make()
 

@@ -112,7 +112,6 @@ int backend_weight_new(struct backend *backend, struct backend_weight **weight,
                        const struct tensor *parts, uint32_t parts_count, int64_t columns,
                        enum dtype dtype, struct err *err)
 {
-    *weight = NULL;
     check_parts(parts, parts_count, columns);
     CHECK(dtype_is_real(dtype) || dtype == DTYPE_I8);
     return backend->driver->weight_new(backend, weight, parts, parts_count, columns, dtype, err);

@@ -101,12 +101,29 @@ TEST(plan, random_plans_keep_what_lives_together_apart_and_waste_little)
     EXPECT(waste < 1.06); /* 1.03 as measured */
 }
 
+TEST(plan, sizes_beyond_any_memory_are_refused)
+{
+    UNUSED_STATE;
+    struct err err;
+    size_t bytes;
+    EXPECT_OK(plan_bytes(&bytes, DTYPE_BF16, 3, 5, &err), &err);
+    EXPECT_EQ(bytes, 30);
+    EXPECT_OK(plan_bytes(&bytes, DTYPE_F32, 0, INT64_MAX, &err), &err);
+    EXPECT_EQ(bytes, 0);
+    EXPECT_OK(plan_bytes(&bytes, DTYPE_F32, 1 << 22, 1 << 20, &err), &err);
+    EXPECT_EQ(bytes, PLAN_BYTES_MAX);
+    EXPECT_EQ(plan_bytes(&bytes, DTYPE_F32, (1 << 22) + 1, 1 << 20, &err), ERR_LIMIT);
+    EXPECT_EQ(plan_bytes(&bytes, DTYPE_U8, INT64_MAX, 3, &err), ERR_LIMIT);
+    EXPECT_EQ(plan_bytes(&bytes, DTYPE_F32, INT64_MAX / 2, 1, &err), ERR_LIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(plan, nothing_needs_nothing),
         RUN(plan, those_that_follow_each_other_share_memory),
         RUN(plan, a_gap_between_two_is_filled),
+        RUN(plan, sizes_beyond_any_memory_are_refused),
         RUN(plan, random_plans_keep_what_lives_together_apart_and_waste_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,10 +47,13 @@ static void cpu_close(struct backend *base)
 {
     struct cpu_backend *backend = (struct cpu_backend *)base;
     cpu_pool_close(backend->pool);
-    cpu_free(base, backend->linear_scratch);
-    cpu_scratch_free(backend);
+    cpu_free(base, backend->scratch);
+    cpu_free(base, backend->levels);
+    cpu_free(base, backend->attention);
     mem_free(backend);
 }
+
+extern const struct backend_driver backend_cpu;
 
 static int cpu_open(struct backend **out, const char *device, uint32_t threads, struct err *err)
 {
@@ -61,11 +64,12 @@ static int cpu_open(struct backend **out, const char *device, uint32_t threads, 
     if (!threads) threads = (uint32_t)thread_cpus();
     if (threads > THREADS_MAX) threads = THREADS_MAX;
     struct cpu_backend *backend = mem_new(sizeof *backend);
+    backend->base.driver = &backend_cpu;
     backend->base.arithmetic = kernels->name;
     backend->base.threads = threads;
     backend->kernels = kernels;
-    backend->linear_scratch = cpu_alloc(&backend->base, threads * sizeof *backend->linear_scratch);
-    if (backend->linear_scratch)
+    backend->scratch = cpu_alloc(&backend->base, threads * sizeof *backend->scratch);
+    if (backend->scratch)
         rc = cpu_pool_open(&backend->pool, threads, err);
     else
         rc = err_set(err, ERR_LIMIT, "no memory for %u threads", threads);
@@ -76,7 +80,6 @@ static int cpu_open(struct backend **out, const char *device, uint32_t threads, 
     return rc;
 }
 
-extern const struct backend_driver backend_cpu;
 const struct backend_driver backend_cpu = {
     .name = "cpu",
     .open = cpu_open,

@@ -12,8 +12,9 @@
 #include "worker/nn/cpu/kernel_set.h"
 #include "worker/nn/cpu/math.h"
 
-/* As many accumulators as there are registers for, and a few to spare. */
-#if defined(CPU_SIMD_AVX512)
+/* As many accumulators as there are registers for, and a few to spare. A test has its own. */
+#if defined(TILE_ROWS) && defined(TILE_VECS)
+#elif defined(CPU_SIMD_AVX512)
 #define TILE_ROWS 12
 #define TILE_VECS 2
 #elif defined(CPU_SIMD_AVX2) || defined(CPU_SIMD_NEON)

@@ -11,9 +11,11 @@ void CPU_NAME(linear_block)(const struct linear_job *job, uint32_t task,
                             struct linear_scratch *scratch);
 void CPU_NAME(linear_quantize)(const struct linear_job *job, size_t row);
 void CPU_NAME(linear_pack)(const struct linear_pack_job *job, uint32_t panel);
-extern cpu_rows_kernel CPU_NAME(kernel_norm), CPU_NAME(kernel_patches),
-    CPU_NAME(kernel_vision_tokens), CPU_NAME(kernel_embed), CPU_NAME(kernel_rows),
-    CPU_NAME(kernel_pool), CPU_NAME(kernel_unit), CPU_NAME(kernel_map);
-extern cpu_attention_kernel CPU_NAME(kernel_attention);
+
+cpu_rows_kernel CPU_NAME(kernel_norm), CPU_NAME(kernel_patches), CPU_NAME(kernel_vision_tokens),
+    CPU_NAME(kernel_embed), CPU_NAME(kernel_rows), CPU_NAME(kernel_pool), CPU_NAME(kernel_unit),
+    CPU_NAME(kernel_map);
+void CPU_NAME(kernel_attention)(const struct attention_task *task,
+                                const struct attention_scratch *scratch);
 
 #endif

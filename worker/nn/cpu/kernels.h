@@ -21,18 +21,16 @@
 #define CPU_NAME_(name, set) CPU_JOIN(name, set)
 #define CPU_NAME(name)       CPU_NAME_(name, CPU_SET)
 
+struct linear_job;
+struct linear_pack_job;
+struct linear_scratch;
+
 /* Of the ops that kernel_rows.c computes: op is a struct op_X, the range one of rows of out (of
  * numbers for map). */
 typedef void cpu_rows_kernel(const void *op, size_t first, size_t count);
 
 struct attention_task;
 struct attention_scratch;
-typedef void cpu_attention_kernel(const struct attention_task *task,
-                                  const struct attention_scratch *scratch);
-
-struct linear_job;
-struct linear_pack_job;
-struct linear_scratch;
 
 struct cpu_kernels {
     const char *name;    /* "avx2" */
@@ -43,7 +41,7 @@ struct cpu_kernels {
     void (*linear_quantize)(const struct linear_job *job, size_t row);
     void (*linear_pack)(const struct linear_pack_job *job, uint32_t panel);
     cpu_rows_kernel *norm, *patches, *vision_tokens, *embed, *rows, *pool, *unit, *map;
-    cpu_attention_kernel *attention;
+    void (*attention)(const struct attention_task *task, const struct attention_scratch *scratch);
 };
 
 /* The best set that this machine can run, or the one that VLMQ_CPU names. ERR_INVALID: there is no
