@@ -401,8 +401,9 @@ static struct source source_of(const struct linear_pack_job *job, size_t row)
     return (struct source){NULL, DTYPE_F32, 0, {0.0f, 0.0f}};
 }
 
-#define PACK_ELEMENTS 256                      /* of a row at a time */
-#define PACK_BYTES    (PACK_ELEMENTS * 4 + 64) /* from a row to the next: not all in one set of L1 */
+#define PACK_ELEMENTS 256 /* of a row at a time */
+/* From a row to the next: not all in one set of the cache. */
+#define PACK_BYTES (PACK_ELEMENTS * 4 + 64)
 
 /* Elements from first on, count of them, in the weight's type; zeros to the end of dst. */
 static void pack_row(uint8_t *dst, const struct source *source, enum dtype type, size_t first,
