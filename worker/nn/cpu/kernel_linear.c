@@ -184,15 +184,36 @@ static enum linear_form widened(enum linear_form form)
     return form == LINEAR_I8_PAIRS ? LINEAR_I16_PAIRS : form;
 }
 
-/* All rows of a block with the panels of one tile: 1, or as many as its highest tile takes. */
-static void multiply_rows(struct place at, size_t rows, uint32_t panels, enum linear_form form)
+/* What a block will need next, a part of it before each tile. */
+struct ahead {
+    const uint8_t *data;
+    size_t bytes, share;
+};
+
+SIMD_INLINE void fetch_ahead(struct ahead *ahead, const struct place *next, size_t height)
 {
+    const size_t bytes = ahead->bytes < ahead->share ? ahead->bytes : ahead->share;
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(ahead->data + i, 0, 2);
+    ahead->data += bytes;
+    ahead->bytes -= bytes;
+    for (size_t r = 0; r < height; r++)
+        __builtin_prefetch(next->sums + r * next->sums_stride, 1, 3);
+}
+
+/* All rows of a block with the panels of one tile: 1, or as many as its highest tile takes. */
+static void multiply_rows(struct place at, size_t rows, uint32_t panels, enum linear_form form,
+                          struct ahead ahead)
+{
+    const size_t count = (rows + LINEAR_TILE_ROWS - 1) / LINEAR_TILE_ROWS;
+    ahead.share = (ahead.bytes / count + 64) / 64 * 64;
     while (rows) {
         const size_t height = rows < LINEAR_TILE_ROWS ? rows : LINEAR_TILE_ROWS;
-        tiles[form][height - 1](&at, panels);
+        const struct place here = at;
+        rows -= height;
         at.sums += height * at.sums_stride;
         at.x += height * LINEAR_PACKETS;
-        rows -= height;
+        fetch_ahead(&ahead, &at, rows < height ? rows : height);
+        tiles[form][height - 1](&here, panels);
     }
 }
 
@@ -216,6 +237,8 @@ static void multiply_block(const struct cpu_weight *weight, struct linear_scratc
                            .panel_bytes = weight->panel_bytes,
                            .packets = packets,
                            .is_first = !first_packet};
+        const struct ahead ahead = {.data = at.panel + count * at.panel_bytes,
+                                    .bytes = p + count < panels ? packets * packet_bytes : 0};
         if (widens) {
             const size_t bytes = (size_t)LINEAR_PACKETS * 64;
             for (uint32_t i = 0; i < count; i++)
@@ -224,7 +247,7 @@ static void multiply_block(const struct cpu_weight *weight, struct linear_scratc
             at.panel = scratch->panel;
             at.panel_bytes = bytes;
         }
-        multiply_rows(at, rows, count, widens ? wide_form : weight->form);
+        multiply_rows(at, rows, count, widens ? wide_form : weight->form, ahead);
         p += count;
     }
 }

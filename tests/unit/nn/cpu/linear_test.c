@@ -2,8 +2,8 @@
  * all types and activations; and its bits, which depend on a row and the weights alone. */
 #include "common/base/mem.h"
 #include "tests/support/test.h"
-#include "worker/nn/backend.h"
-#include "worker/nn/cpu/kernels.h"
+#include "tests/unit/nn/cpu/probe.h"
+#include "worker/nn/cpu/cpu.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -141,14 +141,15 @@ static void compute(struct backend *backend, const struct sample *s, int64_t fir
     backend_free(backend, y);
 }
 
-static struct backend *open_with(const char *set, uint32_t threads)
+/* set NULL: the machine's best. */
+static struct backend *open_with(const struct cpu_kernels *set, uint32_t threads)
 {
     struct backend *backend;
     struct err err;
-    if (set) EXPECT_EQ(setenv("VLMQ_CPU", set, 1), 0);
     EXPECT_OK(backend_open(&backend, "cpu", threads, &err), &err);
-    if (set) EXPECT_TEXT(backend->arithmetic, set);
-    EXPECT_EQ(unsetenv("VLMQ_CPU"), 0);
+    if (!set) return backend;
+    ((struct cpu_backend *)backend)->kernels = set;
+    backend->arithmetic = set->name;
     return backend;
 }
 
@@ -205,7 +206,7 @@ static void check_sample(struct backend *backend, struct sample *s)
     mem_free(y);
 }
 
-static void check_shapes(const char *set, uint32_t threads)
+static void check_shapes(const struct cpu_kernels *set, uint32_t threads)
 {
     static const enum dtype reals[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
     static const enum dtype kept[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_I8};
@@ -238,10 +239,8 @@ static void check_shapes(const char *set, uint32_t threads)
 TEST(linear, is_right_on_every_set_of_this_machine)
 {
     UNUSED_STATE;
-    bool is_usable;
     const struct cpu_kernels *set;
-    for (unsigned i = 0; (set = cpu_kernels_at(i, &is_usable)); i++)
-        if (is_usable) check_shapes(set->name, 1 + i);
+    for (unsigned i = 0; (set = probe_kernels_at(i)); i++) check_shapes(set, 1 + i % 3);
 }
 
 /* Rows first to first + m of the whole, computed alone: the same bits. */
@@ -256,7 +255,7 @@ static void check_rows(struct backend *backend, const struct sample *s, const fl
     mem_free(part);
 }
 
-static void check_batches(enum dtype dtype)
+static void check_batches(const struct cpu_kernels *set, enum dtype dtype)
 {
     static const int64_t rows[] = {1, 2, 4, 7, 16, 64, 257, 577};
     struct sample s = {.m = 577,
@@ -273,7 +272,7 @@ static void check_batches(enum dtype dtype)
     float *whole = mem_new((size_t)(s.m * s.n) * sizeof *whole);
     sample_init(&s);
     for (uint32_t threads = 1; threads <= 3; threads++) {
-        struct backend *backend = open_with(NULL, threads);
+        struct backend *backend = open_with(set, threads);
         if (threads == 1) compute(backend, &s, 0, s.m, whole);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             check_rows(backend, &s, whole, 0, rows[i]);
@@ -288,20 +287,31 @@ static void check_batches(enum dtype dtype)
 TEST(linear, bits_of_a_row_depend_on_nothing_else)
 {
     UNUSED_STATE;
-    check_batches(DTYPE_F32);
-    check_batches(DTYPE_BF16);
-    check_batches(DTYPE_F16);
-    check_batches(DTYPE_I8);
+    check_batches(NULL, DTYPE_F32);
+    check_batches(NULL, DTYPE_BF16);
+    check_batches(NULL, DTYPE_F16);
+    check_batches(NULL, DTYPE_I8);
 }
 
-static void check_set(const char *set, const struct sample *s, const float *expected)
+TEST(linear, bits_of_a_row_of_avx512_depend_on_nothing_else)
+{
+    UNUSED_STATE;
+    const struct cpu_kernels *set;
+    for (unsigned i = 0; (set = probe_kernels_at(i)); i++) {
+        if (set->has_bf16_pairs) check_batches(set, DTYPE_BF16);
+        if (set->has_quads) check_batches(set, DTYPE_I8);
+    }
+}
+
+static void check_set(const struct cpu_kernels *set, const struct sample *s, const float *expected)
 {
     float *y = mem_new((size_t)(s->m * s->n) * sizeof *y);
     struct backend *backend = open_with(set, 2);
     compute(backend, s, 0, s->m, y);
     backend_close(backend);
     if (memcmp(y, expected, (size_t)(s->m * s->n) * sizeof *y) != 0)
-        fail_msg("%s differs from portable C with weights of %s", set, dtype_name(s->w_dtype));
+        fail_msg("%s differs from portable C with weights of %s", set->name,
+                 dtype_name(s->w_dtype));
     mem_free(y);
 }
 
@@ -324,14 +334,12 @@ TEST(linear, bits_do_not_depend_on_the_processor)
                            .has_residual = true};
         float *expected = mem_new((size_t)(s.m * s.n) * sizeof *expected);
         sample_init(&s);
-        struct backend *backend = open_with("portable", 1);
+        struct backend *backend = open_with(probe_kernels_at(0), 1);
         compute(backend, &s, 0, s.m, expected);
         backend_close(backend);
-        bool is_usable;
         const struct cpu_kernels *set;
-        for (unsigned i = 1; (set = cpu_kernels_at(i, &is_usable)); i++)
-            if (is_usable && !(set->has_bf16_pairs && kept[type] == DTYPE_BF16))
-                check_set(set->name, &s, expected);
+        for (unsigned i = 1; (set = probe_kernels_at(i)); i++)
+            if (!set->has_bf16_pairs || kept[type] != DTYPE_BF16) check_set(set, &s, expected);
         sample_deinit(&s);
         mem_free(expected);
     }
@@ -342,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(linear, is_right_on_every_set_of_this_machine),
         RUN(linear, bits_of_a_row_depend_on_nothing_else),
+        RUN(linear, bits_of_a_row_of_avx512_depend_on_nothing_else),
         RUN(linear, bits_do_not_depend_on_the_processor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,9 @@ struct probe {
     void (*activate)(float *out, const float *in, size_t count, enum activation activation);
 };
 
+/* The kernels of this machine, portable ones first, then those of AVX-512 in plain C ("emulated",
+ * and "emulatedbf16" with its product of bf16). NULL behind the last. */
+const struct cpu_kernels *probe_kernels_at(unsigned i);
 /* The probe of a set, by its name; NULL: none. */
 const struct probe *probe_named(const char *name);
 /* Of the best set that this machine has. */

@@ -61,12 +61,11 @@ static void every_set_gives_the_bits_of_plain_c(void **unused)
     (void)unused;
     const struct probe *plain = probe_named("portable");
     assert_non_null(plain);
-    bool is_usable;
     const struct cpu_kernels *set;
-    for (unsigned i = 0; (set = cpu_kernels_at(i, &is_usable)); i++) {
+    for (unsigned i = 0; (set = probe_kernels_at(i)); i++) {
         const struct probe *probe = probe_named(set->name);
         assert_non_null(probe);
-        if (!is_usable || probe == plain) continue;
+        if (probe == plain) continue;
         for (size_t op = 0; probe->ops[op].name; op++) check_op(probe, op, plain);
     }
 }
@@ -151,10 +150,8 @@ static void numbers_are_read_and_written_as_dtype_h_says(void **unused)
 {
     (void)unused;
     static const enum dtype real[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
-    bool is_usable;
     const struct cpu_kernels *set;
-    for (unsigned i = 0; (set = cpu_kernels_at(i, &is_usable)); i++) {
-        if (!is_usable) continue;
+    for (unsigned i = 0; (set = probe_kernels_at(i)); i++) {
         for (int round = 0; round < 20; round++)
             for (int pair = 0; pair < 9; pair++)
                 check_conversions(probe_named(set->name), real[pair / 3], real[pair % 3]);
