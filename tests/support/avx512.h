@@ -28,7 +28,8 @@ typedef uint16_t __mmask16;
 #define _MM_FROUND_TO_NEAREST_INT 0
 
 #define EACH     for (int l = 0; l < 16; l++)
-#define FUNCTION static inline __attribute__((always_inline))
+/* Not inlined, so that compilers are done soon. */
+#define FUNCTION static __attribute__((noinline, unused))
 #define MAKE(result, name, parameters, expression) \
     FUNCTION result name parameters                \
     {                                              \
