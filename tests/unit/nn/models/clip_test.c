@@ -2,7 +2,7 @@
  * which they are published, on every backend; and a picture's or text's bits are its own. */
 #include "tests/unit/nn/models/clip_support.h"
 
-static const char *const devices[] = {"reference"};
+static const char *const devices[] = {"reference", "cpu"};
 static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_I8};
 /* Relative L2 against transformers in f32. The first two are what the project promises; f16 has
  * three bits more than bf16; of i8 the half of an embedding's directions would be 1. */
