@@ -269,19 +269,17 @@ static bool is_redirect(long status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/* The next address; ERR_INVALID: we do not go there. */
-static int next_url(char url[HUB_URL_BYTES_MAX], const struct http *http, struct err *err)
+/* Where the hub sends us, by a redirect or as the next page. from: what sent us. */
+static int go_to(char url[HUB_URL_BYTES_MAX], const char *from, const char *to, struct err *err)
 {
-    const char *to = NULL;
-    (void)curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_URL, &to);
-    if (!to) return err_set(err, ERR_INVALID, "the hub redirects to nowhere");
     const bool secure = strncasecmp(to, "https://", 8) == 0;
     if (!secure && strncasecmp(to, "http://", 7) != 0)
-        return err_set(err, ERR_INVALID, "the hub redirects to %.100s, which is not http", to);
-    if (!secure && strncasecmp(url, "https://", 8) == 0)
-        return err_set(err, ERR_INVALID, "the hub redirects from https to %.100s", to);
-    if (!str_copy(url, HUB_URL_BYTES_MAX, to))
-        return err_set(err, ERR_INVALID, "the hub redirects to an address that is too long");
+        return err_set(err, ERR_INVALID, "the hub sends us to %.100s, which is not http", to);
+    if (!secure && strncasecmp(from, "https://", 8) == 0)
+        return err_set(err, ERR_INVALID, "the hub sends us from https to %.100s", to);
+    if (strlen(to) >= HUB_URL_BYTES_MAX)
+        return err_set(err, ERR_INVALID, "the hub sends us to an address that is too long");
+    memmove(url, to, strlen(to) + 1);
     return 0;
 }
 
@@ -292,14 +290,16 @@ int http_get(struct http *http, const struct http_request *request, long *status
     http->request = request;
     http->headers = headers;
     http->err = err;
-    if (!str_copy(url, sizeof url, request->url))
-        return err_set(err, ERR_INVALID, "the address is too long: %.80s", request->url);
-    for (int i = 0; i <= REDIRECTS_MAX; i++) {
-        int rc = hop(http, url, status, err);
+    int rc = go_to(url, http->options.endpoint, request->url, err);
+    for (int i = 0; !rc && i <= REDIRECTS_MAX; i++) {
+        const char *to = NULL;
+        rc = hop(http, url, status, err);
         if (rc || !is_redirect(*status)) return rc;
-        rc = next_url(url, http, err);
-        if (rc) return rc;
+        (void)curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_URL, &to);
+        if (!to) return err_set(err, ERR_INVALID, "the hub redirects to nowhere");
+        rc = go_to(url, url, to, err);
     }
+    if (rc) return rc;
     return err_set(err, ERR_INVALID, "the hub redirects more than %d times", REDIRECTS_MAX);
 }
 

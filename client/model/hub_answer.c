@@ -24,12 +24,12 @@ static const char *value_of(const char *line, size_t *bytes, const char *name)
     return from;
 }
 
-/* Digits at *at; -1: none, or too many for a size. */
+/* Digits at *at; -1: none. Beyond any file's size it grows no more. */
 static int64_t number_at(const char **at, const char *end)
 {
     int64_t value = -1;
     for (; *at < end && **at >= '0' && **at <= '9'; (*at)++) {
-        if (value > HUB_FILE_BYTES_MAX) return -1;
+        if (value > HUB_FILE_BYTES_MAX) continue;
         value = (value < 0 ? 0 : value) * 10 + (**at - '0');
     }
     return value;
@@ -81,32 +81,50 @@ static void take_next(struct hub_headers *headers, const char *at, const char *e
     }
 }
 
+static void take_length(struct hub_headers *headers, const char *at, const char *end)
+{
+    const int64_t length = number_at(&at, end);
+    headers->length = at == end ? length : -1;
+}
+
+static void take_retry_after(struct hub_headers *headers, const char *at, const char *end)
+{
+    const int64_t seconds = number_at(&at, end);
+    headers->retry_after_s = seconds < 0                   ? 0
+                             : seconds > RETRY_AFTER_S_MAX ? RETRY_AFTER_S_MAX
+                                                           : seconds;
+}
+
+static void take_etag(struct hub_headers *headers, const char *at, const char *end)
+{
+    const bool strong = end - at >= 2 && at[0] == '"' && end[-1] == '"';
+    if (strong) take_text(headers->etag, sizeof headers->etag, at, (size_t)(end - at));
+}
+
+static void take_error_code(struct hub_headers *headers, const char *at, const char *end)
+{
+    take_text(headers->error_code, sizeof headers->error_code, at, (size_t)(end - at));
+}
+
 void hub_headers_add(struct hub_headers *headers, const char *line, size_t bytes)
 {
-    size_t len = bytes;
-    const char *value;
+    static const struct {
+        const char *name;
+        void (*take)(struct hub_headers *headers, const char *at, const char *end);
+    } known[] = {
+        {"Content-Length", take_length},
+        {"Content-Range", take_range},
+        {"ETag", take_etag},
+        {"Retry-After", take_retry_after},
+        {"Link", take_next},
+        {"X-Error-Code", take_error_code},
+    };
     if (bytes >= 5 && !memcmp(line, "HTTP/", 5)) hub_headers_init(headers);
-    if ((value = value_of(line, &len, "Content-Length"))) {
-        const char *at = value;
-        headers->length = number_at(&at, value + len);
-        if (at != value + len) headers->length = -1;
-        return;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        size_t len = bytes;
+        const char *value = value_of(line, &len, known[i].name);
+        if (value) known[i].take(headers, value, value + len);
     }
-    if ((len = bytes, value = value_of(line, &len, "Content-Range")))
-        take_range(headers, value, value + len);
-    else if ((len = bytes, value = value_of(line, &len, "Retry-After"))) {
-        const char *at = value;
-        const int64_t seconds = number_at(&at, value + len);
-        headers->retry_after_s = seconds < 0                   ? 0
-                                 : seconds > RETRY_AFTER_S_MAX ? RETRY_AFTER_S_MAX
-                                                               : seconds;
-    } else if ((len = bytes, value = value_of(line, &len, "ETag"))) {
-        const bool strong = len >= 2 && value[0] == '"' && value[len - 1] == '"';
-        if (strong) take_text(headers->etag, sizeof headers->etag, value, len);
-    } else if ((len = bytes, value = value_of(line, &len, "X-Error-Code")))
-        take_text(headers->error_code, sizeof headers->error_code, value, len);
-    else if ((len = bytes, value = value_of(line, &len, "Link")))
-        take_next(headers, value, value + len);
 }
 
 /* ---- refusals ---- */

@@ -689,11 +689,49 @@ def stats():
     put("stats", "picture", '{"filtered":[{"key":"<k>","cosine":2,"picture":"\\"><script>"}]}')
 
 
+def hub():
+    sha256, git = "ab" * 32, "cd" * 20
+    names = ["config.json", "README.md", "a/b.txt", ".gitattributes", "../x"]
+    plain = [{"type": "file", "path": n, "size": 5, "oid": git} for n in names]
+    whole = {"type": "file", "path": "model.safetensors", "size": 134, "oid": git}
+    whole["lfs"] = {"oid": sha256, "size": 1000, "pointerSize": 134}
+    shards = [dict(whole, path=f"model-0000{i}-of-00002.safetensors") for i in (1, 2)]
+    index = dict(plain[0], path="model.safetensors.index.json")
+    folder = {"type": "directory", "path": "a", "oid": git, "size": 0}
+    pickle = dict(whole, path="pytorch_model.bin")
+    put("hub", "commit", b"\0" + json.dumps({"id": "a/b", "sha": git}).encode())
+    for which, name in ((1, "needed"), (2, "all")):
+        start = bytes([which])
+        put("hub", f"{name}_whole", start + json.dumps([folder, *plain[:4], whole]).encode())
+        put("hub", f"{name}_shards", start + json.dumps([plain[0], index, *shards]).encode())
+        put("hub", f"{name}_pickle", start + json.dumps([plain[0], pickle]).encode())
+        put("hub", f"{name}_escape", start + json.dumps([*plain, whole]).encode())
+    lines = (
+        "HTTP/1.1 206 Partial Content",
+        "Content-Length: 100",
+        "Content-Range: bytes 50-149/150",
+        'ETag: "abc"',
+        "Retry-After: 7",
+        "X-Error-Code: GatedRepo",
+        'Link: <https://h/1>; rel="prev", <https://h/2>; rel="next"',
+        "",
+    )
+    put("hub", "headers", b"\3" + "\r\n".join(lines).encode())
+    file = {"name": "config.json", "bytes": 5, "mtime_ns": 1, "sha256": sha256}
+    about = {"version": 1, "repository": "a/b", "revision": git, "endpoint": "https://h"}
+    put("hub", "info", b"\4" + json.dumps(about | {"pulled_at_ms": 1, "files": [file]}).encode())
+    tensor = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+    header = {"__metadata__": {"format": "pt"}, "a": tensor, "b": dict(tensor, dtype="BF16")}
+    put("hub", "weights", b"\5" + json.dumps(header).encode())
+    for i, name in enumerate(("openai/clip-vit-base-patch32", "a/../b", "config.json", "a/b/c")):
+        put("hub", f"name_{i}", b"\6" + name.encode())
+
+
 def main():
     files = lists, folders, confs, keys, tars, manifests, answers, replies, places, views, downloads
     files = *files, encodes
     scripts = models, broker_scripts, link_scripts, worker_scripts, client_scripts
-    for make in envelopes, specs, exifs, boxes, labels, stats, tokenizers, *files, *scripts:
+    for make in envelopes, specs, exifs, boxes, labels, stats, tokenizers, hub, *files, *scripts:
         make()
 
 

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 from fleet import BIN, wait_for
 from hub import WEIGHTS, Hub, model, safetensors
+from test_faults import fill, small_disk  # noqa: F401
 
 NAME = "openai/clip-tiny"
 NEEDED = {
@@ -401,6 +402,23 @@ def test_a_terminal_gets_a_bar(fleet, hub):
         assert child.wait(30) == 0
     os.close(first)
     assert re.search(rb"\r\x1b\[Kopenai/clip-tiny  #+-+ +\d+ %  \d+ kB of 257 kB", seen), seen
+
+
+def test_a_disk_that_fills_up_keeps_what_is_there(fleet, hub, small_disk):
+    fleet.env["VLMQ_MODELS"] = str(small_disk)
+    hub.add(NAME)
+    hub.stalls["model.safetensors"] = 1000
+    process = fleet.spawn("model", "pull", NAME)
+    assert hub.stalled.wait(30)
+    fill(small_disk / "filler")
+    hub.stalls.clear()
+    hub.go_on.set()
+    assert process.wait(60) == 1
+    assert "No space left" in process.text()
+    (small_disk / "filler").unlink()
+    pull(fleet)
+    assert (small_disk / NAME / "model.safetensors").read_bytes() == WEIGHTS
+    assert hub.asked("model.safetensors", "store")[-1]["Range"]
 
 
 def test_two_pulls_at_once_are_one(fleet, hub):
