@@ -430,10 +430,12 @@ static struct harness_task *shard_of_job(struct encode_job *job, const char *fil
     struct attempt_manifest *manifest = mem_new(sizeof *manifest);
     struct buf tar;
     struct err err;
+    char lease[LEASE_ID_BYTES];
     bool adopted;
+    id_lease(lease);
     EXPECT_OK(store_open(&store, job->input, true, &err), &err);
     EXPECT_OK(attempt_claim_output(store, "download", "f", "{}", &err), &err);
-    EXPECT_OK(attempt_open(&attempt, store, "00042_late", "lease", &adopted, manifest, &err), &err);
+    EXPECT_OK(attempt_open(&attempt, store, "00042_late", lease, &adopted, manifest, &err), &err);
     pack_tar(&tar, colours);
     EXPECT_OK(attempt_file_open(attempt, &out, file, &err), &err);
     EXPECT_OK(store_file_write(out, tar.data, tar.len, &err), &err);

@@ -20,6 +20,8 @@
 #define ENCODE_BATCH_MAX      1024
 #define ENCODE_THREADS_MAX    64
 #define ENCODE_SHARD_ROWS_MAX 1000000
+/* Of a shard's name, so that what is appended to it for the files fits everywhere. */
+#define ENCODE_NAME_BYTES_MAX 48
 
 enum encode_tokens_kind { ENCODE_TOKENS_NONE, ENCODE_TOKENS_ALL, ENCODE_TOKENS_WINDOWS };
 

@@ -16,8 +16,6 @@
 #include <sys/stat.h>
 
 #define TARS_FIRST 256 /* room for so many at first; then it doubles */
-/* Of a task's name, so that what is appended to it for the files fits everywhere. */
-#define STEM_BYTES_MAX 48
 
 struct tar_file {
     const char *name; /* in the folder; "" the input itself */
@@ -34,7 +32,7 @@ struct tar_files {
 
 static bool is_task_name(const char *stem, size_t bytes)
 {
-    if (!bytes || bytes > STEM_BYTES_MAX || stem[0] == '.') return false;
+    if (!bytes || bytes > ENCODE_NAME_BYTES_MAX || stem[0] == '.') return false;
     for (size_t i = 0; i < bytes; i++)
         if (!((stem[i] >= 'a' && stem[i] <= 'z') || (stem[i] >= 'A' && stem[i] <= 'Z') ||
               (stem[i] >= '0' && stem[i] <= '9') || stem[i] == '_' || stem[i] == '-' ||

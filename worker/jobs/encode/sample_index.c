@@ -1,9 +1,21 @@
 /* sample_index.c - see sample_index.h. */
 #include "worker/jobs/encode/sample_index.h"
 
+#include "common/base/hash.h"
 #include "common/base/str.h"
 
 #include <string.h>
+
+/* Keys are strangers' words: nobody can choose many that meet in this. */
+static unsigned key_hash(const void *key, size_t bytes)
+{
+    uint8_t digest[HASH_SHA256_BYTES];
+    unsigned value;
+    hash_sha256(digest, key, bytes);
+    memcpy(&value, digest, sizeof value);
+    return value;
+}
+#define HASH_FUNCTION(key, bytes, value) ((value) = key_hash(key, bytes))
 #include <uthash.h>
 
 #define ENTRIES_FIRST 1024 /* room for so many at first; then it doubles */

@@ -3,7 +3,6 @@
  * A task of --from has the public name of a shard of that job, a tar or a folder, and the beginning
  * of its digest; the rest is in the manifest in that job's output. The output is then claimed with
  * a hash of that job's own claim, so that it is the same input whatever the job is called. */
-#include "common/base/check.h"
 #include "common/base/str.h"
 #include "worker/jobs/encode/work.h"
 
@@ -72,9 +71,11 @@ static int shard_of_job(struct work *work, struct err *err)
         strlen(env->name) - (str_has_suffix(env->name, ".tar") ? strlen(".tar") : 0);
     int rc = 0;
     buf_init(&claim, 0);
-    CHECK(stem < sizeof work->name);
-    memcpy(work->name, env->name, stem);
-    if (env->payload.bytes != DIGEST_BYTES)
+    if (stem > ENCODE_NAME_BYTES_MAX)
+        rc = err_set(err, ERR_INVALID, "the name of %s is too long for features", env->name);
+    else
+        memcpy(work->name, env->name, stem);
+    if (!rc && env->payload.bytes != DIGEST_BYTES)
         rc = err_set(err, ERR_INVALID, "the task's payload cannot be read");
     if (!rc) rc = store_open(&input, work->options.input, false, err);
     if (!rc) rc = attempt_manifest_read(input, work->name, manifest, err);

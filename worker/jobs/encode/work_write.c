@@ -203,5 +203,6 @@ void encode_work_adopt(struct work *work, const struct attempt_manifest *manifes
     result->progress.items = manifest->items;
     result->progress.items_ok = manifest->items_ok;
     result->progress.bytes = manifest->bytes;
-    (void)snprintf(result->made, sizeof result->made, "%.48s.safetensors", work->name);
+    (void)snprintf(result->made, sizeof result->made, "%.*s.safetensors", ENCODE_NAME_BYTES_MAX,
+                   work->name);
 }
