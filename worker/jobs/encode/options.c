@@ -124,10 +124,9 @@ static int cosine(float *dst, double value, double fallback, const char *option,
 {
     *dst = (float)fallback;
     if (value == 0) return 0;
-    if (!(value > 0 && value <= 1))
-        return err_set(err, ERR_INVALID, "--%s must be above 0 and at most 1", option);
-    *dst = (float)value;
-    return 0;
+    *dst = (float)value; /* the smallest numbers become 0 */
+    if (*dst > 0 && *dst <= 1) return 0;
+    return err_set(err, ERR_INVALID, "--%s must be above 0 and at most 1", option);
 }
 
 static int choose_tokens(struct encode_options *options, const Vlmq__Jobs__Encode *spec,
