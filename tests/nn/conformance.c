@@ -1,12 +1,13 @@
 /* conformance.c - every op of a backend against the reference backend.
  *
- *   conformance [--backend NAME] [--filter TEXT] [--list | --time | --self-test]
+ *   conformance [--backend NAME] [--same-as SET] [--filter TEXT] [--list | --time | --self-test]
  *
  * For each problem (op, shape, types, inputs): the answer is close to the reference's, and its bits
  * are the same when the op runs again, on other numbers of threads, and over any cut of the items.
  * A row of the table: the error of the worst row of the answer (root of the mean square, and the
  * largest, both relative to the row's size), and what differs. Exit status 1: something does.
  *
+ * --same-as SET: the bits must also be those that the cpu backend gives with VLMQ_CPU=SET.
  * --time runs the shapes of ViT-L/14-336 instead and prints rates. --self-test plants faults in the
  * backend's ops, one at a time, and expects each to be found in that op, and no other. */
 #include "common/base/check.h"
@@ -15,6 +16,7 @@
 #include "tests/nn/cases.h"
 #include "tests/nn/plant.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@
 struct suite {
     struct backend *reference;
     struct backend *backend[THREADS_MAX]; /* with 1, 2, 3 threads */
+    struct backend *twin;                 /* of --same-as, or NULL */
     const char *filter;
     bool is_quiet;
 };
@@ -122,15 +125,22 @@ static bool same_bits(const struct problem *problem, const struct answer *a, con
     return true;
 }
 
-enum { FAULT_NUMBERS = 1, FAULT_REPEAT = 2, FAULT_BATCH = 4, FAULT_THREADS = 8, FAULT_CALL = 16 };
+enum {
+    FAULT_NUMBERS = 1,
+    FAULT_REPEAT = 2,
+    FAULT_BATCH = 4,
+    FAULT_THREADS = 8,
+    FAULT_TWIN = 16,
+    FAULT_CALL = 32
+};
 
 static void print_row(const struct problem *problem, const struct error *error, int faults)
 {
-    printf("%-78s %9.2e %9.2e %s%s%s%s%s%s\n", problem->name, error->l2, error->max,
+    printf("%-78s %9.2e %9.2e %s%s%s%s%s%s%s\n", problem->name, error->l2, error->max,
            faults ? "FAILED" : "ok", faults & FAULT_NUMBERS ? " numbers" : "",
            error->differs_where_special ? " infinities" : "",
            faults & FAULT_REPEAT ? " repeated" : "", faults & FAULT_BATCH ? " batch" : "",
-           faults & FAULT_THREADS ? " threads" : "");
+           faults & FAULT_THREADS ? " threads" : "", faults & FAULT_TWIN ? " set" : "");
 }
 
 /* Another run of a problem must give the same bits: a fault, or 0. */
@@ -146,6 +156,13 @@ static int rerun(const struct problem *problem, const struct answer *expected,
     const bool same = same_bits(problem, expected, &answer);
     answer_free(&answer);
     return same ? 0 : fault;
+}
+
+/* Products of bf16 where the processor has an instruction for them. */
+static bool has_own_bits(const struct problem *problem, const struct suite *suite)
+{
+    return problem->kind == OP_LINEAR && problem->weight_dtype == DTYPE_BF16 &&
+           strstr(suite->backend[0]->arithmetic, "bf16");
 }
 
 static int judge(struct suite *suite, const struct problem *problem)
@@ -182,6 +199,8 @@ static int judge(struct suite *suite, const struct problem *problem)
     if (problem->items > 1) faults |= rerun(problem, &answer, suite->backend[0], true, FAULT_BATCH);
     for (int i = 1; i < THREADS_MAX; i++)
         faults |= rerun(problem, &answer, suite->backend[i], false, FAULT_THREADS);
+    if (suite->twin && !has_own_bits(problem, suite))
+        faults |= rerun(problem, &answer, suite->twin, false, FAULT_TWIN);
     answer_free(&expected);
     answer_free(&answer);
     if (!suite->is_quiet) print_row(problem, &worst, faults);
@@ -331,14 +350,27 @@ static int suite_self_test(struct suite *suite)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: conformance [--backend NAME] [--filter TEXT]"
+    fprintf(stderr, "usage: conformance [--backend NAME] [--same-as SET] [--filter TEXT]"
                     " [--list | --time | --self-test]\n");
     return 2;
 }
 
-static int suite_open(struct suite *suite, const char *device, struct err *err)
+static int twin_open(struct backend **twin, const char *set, struct err *err)
+{
+    const char *old = getenv("VLMQ_CPU");
+    char kept[64];
+    snprintf(kept, sizeof kept, "%s", old ? old : "");
+    if (setenv("VLMQ_CPU", set, 1)) return err_errno(err, errno, "VLMQ_CPU");
+    int rc = backend_open(twin, "cpu", 1, err);
+    if (!rc && (old ? setenv("VLMQ_CPU", kept, 1) : unsetenv("VLMQ_CPU")))
+        rc = err_errno(err, errno, "VLMQ_CPU");
+    return rc;
+}
+
+static int suite_open(struct suite *suite, const char *device, const char *twin, struct err *err)
 {
     int rc = backend_open(&suite->reference, "reference", 0, err);
+    if (!rc && twin) rc = twin_open(&suite->twin, twin, err);
     for (uint32_t i = 0; !rc && i < THREADS_MAX; i++)
         rc = backend_open(&suite->backend[i], device, i + 1, err);
     return rc;
@@ -347,17 +379,20 @@ static int suite_open(struct suite *suite, const char *device, struct err *err)
 static void suite_close(struct suite *suite)
 {
     backend_close(suite->reference);
+    backend_close(suite->twin);
     for (int i = 0; i < THREADS_MAX; i++) backend_close(suite->backend[i]);
 }
 
 int main(int argc, char **argv)
 {
     struct suite suite = {.filter = ""};
-    const char *device = "cpu", *what = "";
+    const char *device = "cpu", *twin = NULL, *what = "";
     struct err err;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--backend") && i + 1 < argc)
             device = argv[++i];
+        else if (!strcmp(argv[i], "--same-as") && i + 1 < argc)
+            twin = argv[++i];
         else if (!strcmp(argv[i], "--filter") && i + 1 < argc)
             suite.filter = argv[++i];
         else if (!*what && (!strcmp(argv[i], "--list") || !strcmp(argv[i], "--time") ||
@@ -366,7 +401,7 @@ int main(int argc, char **argv)
         else
             return usage();
     }
-    int rc = suite_open(&suite, device, &err);
+    int rc = suite_open(&suite, device, twin, &err);
     if (rc)
         fprintf(stderr, "conformance: %s\n", err.msg);
     else if (!strcmp(what, "--list"))

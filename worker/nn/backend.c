@@ -1,4 +1,4 @@
-/* backend.c - finds a backend by its device's name, keeps its first error, and passes calls on. */
+/* backend.c - drivers by name, and what is the same for all: the first error stays. */
 #include "worker/nn/backend.h"
 
 #include "common/base/check.h"
@@ -17,14 +17,39 @@ static const struct backend_driver *const drivers[] = {
 #undef BACKEND
 };
 
+#define DRIVERS_COUNT (sizeof drivers / sizeof *drivers)
+
+/* "cuda:0" is a device of the driver "cuda". */
+static bool is_of(const char *device, const char *driver)
+{
+    const size_t length = strlen(driver);
+    return !strncmp(device, driver, length) && (!device[length] || device[length] == ':');
+}
+
+static int unknown(const char *device, struct err *err)
+{
+    char names[128] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < DRIVERS_COUNT; i++) {
+        const int count =
+            snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", drivers[i]->name);
+        CHECK(count > 0 && (size_t)count < sizeof names - used);
+        used += (size_t)count;
+    }
+    return err_set(err, ERR_NOT_FOUND, "there is no device %.40s: this build has %s", device,
+                   names);
+}
+
 int backend_open(struct backend **backend, const char *device, uint32_t threads, struct err *err)
 {
-    const size_t name = strcspn(device, ":");
     *backend = NULL;
-    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++)
-        if (strlen(drivers[i]->name) == name && memcmp(drivers[i]->name, device, name) == 0)
-            return drivers[i]->open(backend, device, threads, err);
-    return err_set(err, ERR_NOT_FOUND, "there is no device %s", device);
+    for (size_t i = 0; i < DRIVERS_COUNT; i++) {
+        if (!is_of(device, drivers[i]->name)) continue;
+        const int rc = drivers[i]->open(backend, device, threads, err);
+        if (!rc) (*backend)->driver = drivers[i];
+        return rc;
+    }
+    return unknown(device, err);
 }
 
 void backend_close(struct backend *backend)
@@ -44,38 +69,51 @@ void backend_free(struct backend *backend, void *data)
 
 void backend_write(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
-    if (backend->err.code == ERR_OK) backend->driver->write(backend, dst, src, bytes);
+    if (!backend->err.code) backend->driver->write(backend, dst, src, bytes);
 }
 
 void backend_read(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
-    if (backend->err.code == ERR_OK) backend->driver->read(backend, dst, src, bytes);
+    if (!backend->err.code) backend->driver->read(backend, dst, src, bytes);
 }
 
 int backend_sync(struct backend *backend, struct err *err)
 {
     backend->driver->sync(backend);
-    if (backend->err.code == ERR_OK) return 0;
+    if (!backend->err.code) return 0;
     return err_set(err, backend->err.code, "%s", backend->err.msg);
 }
 
 void backend_fail(struct backend *backend, enum err_code code, const char *fmt, ...)
 {
-    va_list arguments;
-    CHECK(code != ERR_OK);
-    if (backend->err.code != ERR_OK) return;
-    backend->err.code = code;
-    va_start(arguments, fmt);
-    vsnprintf(backend->err.msg, sizeof backend->err.msg, fmt, arguments);
-    va_end(arguments);
+    if (backend->err.code) return;
+    char text[ERR_MSG_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    (void)err_set(&backend->err, code, "%s", text);
+}
+
+static void check_parts(const struct tensor *parts, uint32_t parts_count, int64_t columns)
+{
+    CHECK(parts_count > 0);
+    for (uint32_t i = 0; i < parts_count; i++) {
+        CHECK(dtype_is_real(parts[i].dtype));
+        CHECK(parts[i].rank >= 1 && parts[i].shape[0] > 0);
+        CHECK(parts[i].data);
+        const int64_t part_columns = tensor_count(&parts[i]) / parts[i].shape[0];
+        CHECK(part_columns > 0 && part_columns <= columns);
+        CHECK(part_columns == tensor_count(&parts[0]) / parts[0].shape[0]);
+    }
 }
 
 int backend_weight_new(struct backend *backend, struct backend_weight **weight,
                        const struct tensor *parts, uint32_t parts_count, int64_t columns,
                        enum dtype dtype, struct err *err)
 {
-    *weight = NULL;
-    CHECK(parts_count >= 1);
+    check_parts(parts, parts_count, columns);
+    CHECK(dtype_is_real(dtype) || dtype == DTYPE_I8);
     return backend->driver->weight_new(backend, weight, parts, parts_count, columns, dtype, err);
 }
 

@@ -19,9 +19,10 @@
 struct plan {
     const struct op_attention *op;
     const struct cpu_kernels *kernels;
-    size_t rows, stride;                    /* of the scores: queries at a time, and keys */
-    size_t parts;                           /* tasks that a head is cut into */
-    size_t key, value, query, score, total; /* where they begin in a thread's memory */
+    size_t rows;         /* queries at a time */
+    size_t stride, wide; /* k_tokens and head_dim, rounded up to ATTENTION_KEYS_UNIT */
+    size_t parts;        /* tasks that a head is cut into */
+    size_t key, value, query, score, sum, total; /* where they begin in a thread's memory */
     size_t thread_floats;
     float *memory; /* of all threads */
 };
@@ -60,11 +61,13 @@ static size_t carve(size_t *used, size_t floats)
 
 static void plan_memory(struct plan *plan)
 {
-    const size_t dim = plan->op->head_dim, wide = round_up(dim, ATTENTION_KEYS_UNIT);
+    const size_t dim = plan->op->head_dim;
+    plan->wide = round_up(dim, ATTENTION_KEYS_UNIT);
     plan->key = carve(&plan->thread_floats, plan->stride * dim);
-    plan->value = carve(&plan->thread_floats, plan->op->k_tokens * wide);
+    plan->value = carve(&plan->thread_floats, plan->op->k_tokens * plan->wide);
     plan->query = carve(&plan->thread_floats, plan->rows * dim);
     plan->score = carve(&plan->thread_floats, plan->rows * plan->stride);
+    plan->sum = carve(&plan->thread_floats, plan->rows * plan->wide);
     plan->total = carve(&plan->thread_floats, plan->rows);
 }
 
@@ -93,6 +96,8 @@ static void run_task(void *arg, uint32_t number, uint32_t thread)
                                               .value = memory + plan->value,
                                               .query = memory + plan->query,
                                               .score = memory + plan->score,
+                                              .sum_stride = plan->wide,
+                                              .sum = memory + plan->sum,
                                               .total = memory + plan->total};
     const size_t tokens = op->lengths ? op->lengths[task.sequence] : op->q_tokens;
     size_t last = (part + 1) * step < op->q_tokens ? (part + 1) * step : op->q_tokens;
@@ -108,6 +113,20 @@ static void run_task(void *arg, uint32_t number, uint32_t thread)
     plan->kernels->attention(&task, &scratch);
 }
 
+/* Kept for the ops that come. NULL: there is none, and the backend has failed. */
+static float *memory_of(struct cpu_backend *cpu, size_t bytes)
+{
+    if (bytes > cpu->attention_bytes) {
+        backend_free(&cpu->base, cpu->attention);
+        cpu->attention = backend_alloc(&cpu->base, bytes);
+        cpu->attention_bytes = cpu->attention ? bytes : 0;
+    }
+    if (!cpu->attention)
+        backend_fail(&cpu->base, ERR_LIMIT, "no memory for %zu bytes of keys, values and scores",
+                     bytes);
+    return cpu->attention;
+}
+
 void cpu_op_attention(struct backend *backend, const struct op_attention *op)
 {
     struct cpu_backend *cpu = (struct cpu_backend *)backend;
@@ -115,7 +134,7 @@ void cpu_op_attention(struct backend *backend, const struct op_attention *op)
     plan_shape(&plan);
     plan_parts(&plan, backend->threads);
     plan_memory(&plan);
-    plan.memory = cpu_scratch(cpu, backend->threads * plan.thread_floats * sizeof(float));
+    plan.memory = memory_of(cpu, backend->threads * plan.thread_floats * sizeof(float));
     if (!plan.memory) return;
     const size_t tasks = (size_t)op->sequences * op->heads * plan.parts;
     CHECK(tasks <= UINT32_MAX);

@@ -19,9 +19,11 @@ struct attention_scratch {
     size_t rows;         /* queries at a time */
     size_t score_stride; /* k_tokens, rounded up to ATTENTION_KEYS_UNIT */
     float *key;          /* [score_stride, head_dim] */
-    float *value;        /* [k_tokens, head_dim rounded up to ATTENTION_KEYS_UNIT] */
+    float *value;        /* [k_tokens, sum_stride] */
     float *query;        /* [rows, head_dim] */
     float *score;        /* [rows, score_stride] */
+    size_t sum_stride;   /* head_dim, rounded up alike */
+    float *sum;          /* [rows, sum_stride] */
     float *total;        /* [rows] */
 };
 

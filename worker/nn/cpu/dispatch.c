@@ -14,13 +14,16 @@ static bool has_all(void)
 }
 
 #ifdef __x86_64__
+#include <cpuid.h>
+
 extern const struct cpu_kernels cpu_kernels_avx2, cpu_kernels_avx512, cpu_kernels_avx512bf16;
 
 /* The compiler's library asks CPUID, and XGETBV for what the system keeps of the registers. */
 static bool has_avx2(void)
 {
+    unsigned a, b, c, d;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+           __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C); /* clang 14 knows no name for it */
 }
 
 static bool has_avx512(void)

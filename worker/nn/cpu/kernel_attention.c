@@ -9,11 +9,12 @@
  *
  * Softmax: a row's maximum is subtracted, exp is vec_exp, the sum has 16 lanes. */
 #include "worker/nn/cpu/attention.h"
-#include "worker/nn/cpu/kernels.h"
+#include "worker/nn/cpu/kernel_set.h"
 #include "worker/nn/cpu/math.h"
 
-/* As many accumulators as there are registers for, and a few to spare. */
-#if defined(CPU_SIMD_AVX512)
+/* As many accumulators as there are registers for, and a few to spare. A test has its own. */
+#if defined(TILE_ROWS) && defined(TILE_VECS)
+#elif defined(CPU_SIMD_AVX512)
 #define TILE_ROWS 12
 #define TILE_VECS 2
 #elif defined(CPU_SIMD_AVX2) || defined(CPU_SIMD_NEON)
@@ -23,19 +24,21 @@
 #define TILE_ROWS 2
 #define TILE_VECS 1
 #endif
-#define TILE_LANES (TILE_VECS * VEC_LANES)
+#define TILE_LANES     (TILE_VECS * VEC_LANES)
+#define KEYS_AT_A_TIME (256 / TILE_VECS)
 
 _Static_assert(ATTENTION_ROWS_UNIT % TILE_ROWS == 0, "a block of queries is whole tiles");
 _Static_assert(ATTENTION_KEYS_UNIT % TILE_LANES == 0, "packed keys are whole tiles");
 
-/* out[r][j] = sum over k of a[r][k] * b[k][j]. */
+/* out[r][j] = sum over k of a[r][k] * b[k][j], or that on top of what is there. */
 SIMD_INLINE void tile(float *out, size_t out_stride, const float *a, size_t a_stride,
-                      const float *b, size_t depth)
+                      const float *b, size_t depth, bool goes_on)
 {
     vec sum[TILE_ROWS][TILE_VECS];
     SIMD_UNROLL(12)
     for (size_t r = 0; r < TILE_ROWS; r++) SIMD_UNROLL(2)
-    for (size_t j = 0; j < TILE_VECS; j++) sum[r][j] = vec_all(0);
+    for (size_t j = 0; j < TILE_VECS; j++)
+        sum[r][j] = goes_on ? vec_load(out + r * out_stride + j * VEC_LANES) : vec_all(0);
     for (size_t k = 0; k < depth; k++) {
         vec column[TILE_VECS];
         SIMD_UNROLL(2)
@@ -54,13 +57,25 @@ SIMD_INLINE void tile(float *out, size_t out_stride, const float *a, size_t a_st
         vec_store(out + r * out_stride + j * VEC_LANES, sum[r][j]);
 }
 
+/* Rows stand far apart, each in a page of its own, where no processor foresees the next one. */
+#define ROWS_AHEAD 12
+SIMD_INLINE void fetch_ahead(const void *array, enum dtype dtype, size_t at, size_t stride,
+                             size_t row, size_t rows, size_t dim)
+{
+    const size_t ahead = row + ROWS_AHEAD < rows ? row + ROWS_AHEAD : rows - 1;
+    const size_t bytes = dtype == DTYPE_F32 ? 4 : 2;
+    const char *first = (const char *)array + (at + ahead * stride) * bytes;
+    for (size_t i = 0; i < dim * bytes; i += BACKEND_ALIGNMENT) __builtin_prefetch(first + i);
+}
+
 /* Keys as panels [keys / TILE_LANES][head_dim][TILE_LANES], those behind the last are zeros. */
 static void pack_keys(float *panel, const struct op_attention *op, size_t at, size_t keys)
 {
     const size_t dim = op->head_dim, stride = (size_t)op->k_stride;
     float number[VEC_LANES];
     for (size_t first = 0; first < keys; first += TILE_LANES, panel += dim * TILE_LANES)
-        for (size_t lane = 0; lane < TILE_LANES; lane++)
+        for (size_t lane = 0; lane < TILE_LANES; lane++) {
+            fetch_ahead(op->k, op->dtype, at, stride, first + lane, keys, dim);
             for (size_t i = 0; i < dim; i += VEC_LANES) {
                 const size_t count = dim - i < VEC_LANES ? dim - i : VEC_LANES;
                 vec x = vec_all(0);
@@ -69,20 +84,23 @@ static void pack_keys(float *panel, const struct op_attention *op, size_t at, si
                 vec_store(number, x);
                 for (size_t n = 0; n < count; n++) panel[(i + n) * TILE_LANES + lane] = number[n];
             }
+        }
 }
 
 /* Values as panels [head_dim / TILE_LANES][keys][TILE_LANES], those behind head_dim zeros. */
 static void pack_values(float *panel, const struct op_attention *op, size_t at, size_t keys)
 {
     const size_t dim = op->head_dim, stride = (size_t)op->v_stride;
-    for (size_t first = 0; first < dim; first += TILE_LANES)
-        for (size_t key = 0; key < keys; key++, panel += TILE_LANES)
+    for (size_t key = 0; key < keys; key++) {
+        fetch_ahead(op->v, op->dtype, at, stride, key, keys, dim);
+        for (size_t first = 0; first < dim; first += TILE_LANES)
             for (size_t i = 0; i < TILE_LANES; i += VEC_LANES) {
                 vec x = vec_all(0);
                 if (first + i < dim)
                     x = vec_read(op->v, op->dtype, at + key * stride + first + i, dim - first - i);
-                vec_store(panel + i, x);
+                vec_store(panel + first * keys + key * TILE_LANES + i, x);
             }
+    }
 }
 
 /* Rows [rows, head_dim] times the scale; those behind the last query, up to padded, are zeros. */
@@ -90,7 +108,8 @@ static void pack_queries(float *row, const struct op_attention *op, size_t at, s
                          size_t padded)
 {
     const size_t dim = op->head_dim, stride = (size_t)op->q_stride;
-    for (size_t r = 0; r < padded; r++)
+    for (size_t r = 0; r < padded; r++) {
+        fetch_ahead(op->q, op->dtype, at, stride, r, rows, dim);
         for (size_t i = 0; i < dim; i += VEC_LANES) {
             const size_t count = dim - i < VEC_LANES ? dim - i : VEC_LANES;
             vec x = vec_all(0);
@@ -101,6 +120,7 @@ static void pack_queries(float *row, const struct op_attention *op, size_t at, s
             else
                 vec_store_some(row + r * dim + i, x, count);
         }
+    }
 }
 
 SIMD_INLINE vec only_first(vec x, size_t count, float other)
@@ -162,36 +182,42 @@ static void make_scores(const struct block *block)
         for (size_t row = 0; row < block->rows; row += TILE_ROWS)
             if (key < keys_of(block, row + TILE_ROWS - 1))
                 tile(scratch->score + row * stride + key, stride, scratch->query + row * dim, dim,
-                     scratch->key + key * dim, dim);
+                     scratch->key + key * dim, dim, false);
 }
 
-/* Rows of a tile of the output: divided by their sums, and stored. + 0 makes -0 to 0, which the
- * keys that are not seen could else do or not. */
-static void write_tile(const struct block *block, const float *tile_sum, size_t row, size_t column,
-                       size_t out_at)
-{
-    const struct op_attention *op = block->op;
-    for (size_t r = row; r < row + TILE_ROWS && r < block->rows; r++)
-        for (size_t j = 0; j < TILE_LANES && column + j < op->head_dim; j += VEC_LANES) {
-            const vec sum = vec_load(tile_sum + (r - row) * TILE_LANES + j);
-            const vec total = vec_all(block->scratch->total[r]);
-            const vec y = vec_div(vec_add(sum, vec_all(0)), total);
-            vec_write(op->out, op->dtype, out_at + r * (size_t)op->out_stride + column + j, y,
-                      op->head_dim - column - j);
-        }
-}
-
-static void make_output(const struct block *block, size_t keys_packed, size_t out_at)
+/* Sums over the keys, some keys at a time: those of a panel's values that the fastest cache holds
+ * for all queries of the block. */
+static void make_sums(const struct block *block, size_t keys_packed)
 {
     const struct attention_scratch *scratch = block->scratch;
     const size_t dim = block->op->head_dim, stride = scratch->score_stride;
-    float sum[TILE_ROWS * TILE_LANES];
-    for (size_t column = 0; column < dim; column += TILE_LANES)
-        for (size_t row = 0; row < block->rows; row += TILE_ROWS) {
-            tile(sum, TILE_LANES, scratch->score + row * stride, stride,
-                 scratch->value + column * keys_packed, keys_of(block, row + TILE_ROWS - 1));
-            write_tile(block, sum, row, column, out_at);
+    for (size_t key = 0; key < block->keys; key += KEYS_AT_A_TIME)
+        for (size_t column = 0; column < dim; column += TILE_LANES)
+            for (size_t row = 0; row < block->rows; row += TILE_ROWS) {
+                const size_t keys = keys_of(block, row + TILE_ROWS - 1);
+                if (key >= keys) continue;
+                tile(scratch->sum + row * scratch->sum_stride + column, scratch->sum_stride,
+                     scratch->score + row * stride + key, stride,
+                     scratch->value + column * keys_packed + key * TILE_LANES,
+                     keys - key < KEYS_AT_A_TIME ? keys - key : KEYS_AT_A_TIME, key > 0);
+            }
+}
+
+/* Sums divided by the totals. + 0 makes -0 to 0, which the keys that are not seen could else do or
+ * not. */
+static void write_output(const struct block *block, size_t out_at)
+{
+    const struct op_attention *op = block->op;
+    const struct attention_scratch *scratch = block->scratch;
+    for (size_t row = 0; row < block->rows; row++) {
+        const vec total = vec_all(scratch->total[row]);
+        for (size_t i = 0; i < op->head_dim; i += VEC_LANES) {
+            const vec sum = vec_load(scratch->sum + row * scratch->sum_stride + i);
+            const vec y = vec_div(vec_add(sum, vec_all(0)), total);
+            vec_write(op->out, op->dtype, out_at + row * (size_t)op->out_stride + i, y,
+                      op->head_dim - i);
         }
+    }
 }
 
 void CPU_NAME(kernel_attention)(const struct attention_task *task,
@@ -221,6 +247,7 @@ void CPU_NAME(kernel_attention)(const struct attention_task *task,
             scratch->total[row] =
                 exponentials(scratch->score + row * scratch->score_stride, keys_of(&block, row),
                              round_up(block.keys, VEC_LANES));
-        make_output(&block, keys, query_at * (size_t)op->out_stride + task->head * dim);
+        make_sums(&block, keys);
+        write_output(&block, query_at * (size_t)op->out_stride + task->head * dim);
     }
 }

@@ -2,7 +2,7 @@
  *
  * Sums along a row have 16 lanes, element i in lane i % 16, added as vec_sum does. Any op is passed
  * as const void *, so that one function spreads them all over the threads. */
-#include "worker/nn/cpu/kernels.h"
+#include "worker/nn/cpu/kernel_set.h"
 #include "worker/nn/cpu/math.h"
 
 SIMD_INLINE size_t columns_of(const struct tensor *tensor)

@@ -1,9 +1,9 @@
 /* kernels.h - the functions that are compiled once for each instruction set, and their choice.
  *
- * A kernel is a function CPU_NAME(x) in a file kernel*.c of this folder, written against simd.h,
- * declared by CPU_KERNEL below and given its field in struct cpu_kernels by kernel_set.c. Such
- * files call nothing of their own but each other and inline functions: what else they define must
- * be static. The rest of the backend is common code and calls kernels through the table. */
+ * A kernel is a function CPU_NAME(x) in a file kernel_*.c of this folder, written against simd.h.
+ * It is declared in kernel_set.h and has its field in struct cpu_kernels, which kernel_set.c fills.
+ * All else that such a file defines is static. The rest of the backend is common code, compiled for
+ * every processor, and calls kernels through the table. */
 #ifndef NN_CPU_KERNELS_H
 #define NN_CPU_KERNELS_H
 
@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Names of the sets, as VLMQ_CPU takes them: macros of the compiler's command line. */
 #ifndef CPU_SET
@@ -20,25 +21,28 @@
 #define CPU_NAME_(name, set) CPU_JOIN(name, set)
 #define CPU_NAME(name)       CPU_NAME_(name, CPU_SET)
 
+struct linear_job;
+struct linear_pack_job;
+struct linear_scratch;
+
 /* Of the ops that kernel_rows.c computes: op is a struct op_X, the range one of rows of out (of
  * numbers for map). */
 typedef void cpu_rows_kernel(const void *op, size_t first, size_t count);
 
 struct attention_task;
 struct attention_scratch;
-typedef void cpu_attention_kernel(const struct attention_task *task,
-                                  const struct attention_scratch *scratch);
 
 struct cpu_kernels {
-    const char *name; /* "avx2" */
+    const char *name;    /* "avx2" */
+    bool has_quads;      /* i8 weights as LINEAR_I8_QUADS */
+    bool has_bf16_pairs; /* bf16 weights as LINEAR_BF16_PAIRS */
+    void (*linear_block)(const struct linear_job *job, uint32_t task,
+                         struct linear_scratch *scratch);
+    void (*linear_quantize)(const struct linear_job *job, size_t row);
+    void (*linear_pack)(const struct linear_pack_job *job, uint32_t panel);
     cpu_rows_kernel *norm, *patches, *vision_tokens, *embed, *rows, *pool, *unit, *map;
-    cpu_attention_kernel *attention;
+    void (*attention)(const struct attention_task *task, const struct attention_scratch *scratch);
 };
-
-extern cpu_rows_kernel CPU_NAME(kernel_norm), CPU_NAME(kernel_patches),
-    CPU_NAME(kernel_vision_tokens), CPU_NAME(kernel_embed), CPU_NAME(kernel_rows),
-    CPU_NAME(kernel_pool), CPU_NAME(kernel_unit), CPU_NAME(kernel_map);
-extern cpu_attention_kernel CPU_NAME(kernel_attention);
 
 /* The best set that this machine can run, or the one that VLMQ_CPU names. ERR_INVALID: there is no
  * such set, or not on this machine. */

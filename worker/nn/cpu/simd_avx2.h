@@ -98,6 +98,7 @@ SIMD_MAKE(veci_sub, veci, simd_pair_int, _mm256_sub_epi32)
 SIMD_MAKE(veci_max, veci, simd_pair_int, _mm256_max_epi32)
 SIMD_MAKE(veci_and, veci, simd_pair_int, _mm256_and_si256)
 SIMD_MAKE(veci_or, veci, simd_pair_int, _mm256_or_si256)
+SIMD_MAKE(veci_xor, veci, simd_pair_int, _mm256_xor_si256)
 #undef SIMD_MAKE
 
 SIMD_INLINE vec vec_sqrt(vec a)

@@ -78,6 +78,7 @@ SIMD_MAKE(veci_sub, veci, _mm512_sub_epi32)
 SIMD_MAKE(veci_max, veci, _mm512_max_epi32)
 SIMD_MAKE(veci_and, veci, _mm512_and_si512)
 SIMD_MAKE(veci_or, veci, _mm512_or_si512)
+SIMD_MAKE(veci_xor, veci, _mm512_xor_si512)
 #undef SIMD_MAKE
 
 SIMD_INLINE vec vec_sqrt(vec a)

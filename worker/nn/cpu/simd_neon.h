@@ -88,6 +88,7 @@ SIMD_MAKE(veci_sub, veci, vsubq_s32(a.q[i], b.q[i]))
 SIMD_MAKE(veci_max, veci, vmaxq_s32(a.q[i], b.q[i]))
 SIMD_MAKE(veci_and, veci, vandq_s32(a.q[i], b.q[i]))
 SIMD_MAKE(veci_or, veci, vorrq_s32(a.q[i], b.q[i]))
+SIMD_MAKE(veci_xor, veci, veorq_s32(a.q[i], b.q[i]))
 #undef SIMD_MAKE
 
 SIMD_INLINE vec vec_sqrt(vec a)

@@ -107,6 +107,7 @@ SIMD_MAKE(veci_sub, veci, (int32_t)((uint32_t)a.x[l] - (uint32_t)b.x[l]))
 SIMD_MAKE(veci_max, veci, a.x[l] > b.x[l] ? a.x[l] : b.x[l])
 SIMD_MAKE(veci_and, veci, a.x[l] & b.x[l])
 SIMD_MAKE(veci_or, veci, a.x[l] | b.x[l])
+SIMD_MAKE(veci_xor, veci, a.x[l] ^ b.x[l])
 #undef SIMD_MAKE
 
 SIMD_INLINE vec vec_sqrt(vec a)

@@ -9,10 +9,10 @@ float reference_round_i8(float *level, const float *x, int64_t count)
 {
     float max = 0;
     for (int64_t i = 0; i < count; i++) max = fmaxf(max, fabsf(x[i]));
-    const float scale = max / 127;
-    for (int64_t i = 0; i < count; i++)
-        level[i] = scale > 0 ? fmaxf(-127, fminf(127, rintf(x[i] / scale))) : 0;
-    return scale;
+    const bool is_zero = max < 0x1p-100f;
+    const float factor = is_zero ? 0 : 127 / max;
+    for (int64_t i = 0; i < count; i++) level[i] = fmaxf(-127, fminf(127, rintf(x[i] * factor)));
+    return is_zero ? 0 : max / 127;
 }
 
 static void round_row(float *row, float *scale, enum dtype dtype, int64_t columns)

@@ -18,8 +18,9 @@ struct reference_weight {
 double reference_get(enum dtype dtype, const void *data, int64_t i);
 void reference_put(enum dtype dtype, void *data, int64_t i, double value);
 double reference_activation(enum activation activation, double x);
-/* Rounds a row to integers of at most 127, ties to even, and returns what one of them stands for:
- * max |x| / 127. A row of zeros has the scale 0. x and level may be the same. */
+/* Rounds a row times 127 / max |x|, as f32, to integers, ties to even, and returns what one of them
+ * stands for: max |x| / 127. A row whose numbers are all below 2^-100 counts as zeros. These are
+ * the f32 steps of every backend, so that integers agree. x and level may be the same. */
 float reference_round_i8(float *level, const float *x, int64_t count);
 
 int reference_weight_new(struct backend *backend, struct backend_weight **weight,

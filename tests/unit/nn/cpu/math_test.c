@@ -113,7 +113,8 @@ static void activations_are_what_their_names_say(void **unused)
 {
     (void)unused;
     for (int a = 0; a < ACTIVATIONS_COUNT; a++)
-        for (float x = -12.0f; x < 12.0f; x += 0.0037f) {
+        for (int i = -3000; i < 3000; i++) {
+            const float x = (float)i * 0.004f;
             float y;
             probe_best()->activate(&y, &x, 1, (enum activation)a);
             const double exact = exact_activation((enum activation)a, (double)x);

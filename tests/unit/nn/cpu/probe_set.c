@@ -37,6 +37,7 @@ OP(int_sub, veci_store(out, veci_sub(ia, ib)))
 OP(int_max, veci_store(out, veci_max(ia, ib)))
 OP(int_and, veci_store(out, veci_and(ia, ib)))
 OP(int_or, veci_store(out, veci_or(ia, ib)))
+OP(int_xor, veci_store(out, veci_xor(ia, ib)))
 OP(int_left, veci_store(out, veci_shift_left(ia, 7)))
 OP(int_right, veci_store(out, veci_shift_right(ia, 7)))
 OP(bits, vec_store(out, vec_of_bits(vec_bits(a))))
@@ -51,11 +52,11 @@ static const struct probe_op ops[] = {
     {                      \
 #label, op_##label \
     }
-    OP(add),       OP(sub),     OP(mul),      OP(div),     OP(max),      OP(min),      OP(sqrt),
-    OP(fma),       OP(fnma),    OP(select),   OP(abs),     OP(signed),   OP(sum),      OP(largest),
-    OP(exp),       OP(erf),     OP(tanh),     OP(sigmoid), OP(to_int),   OP(of_int),   OP(pow2),
-    OP(int_add),   OP(int_sub), OP(int_max),  OP(int_and), OP(int_or),   OP(int_left), OP(bits),
-    OP(int_right), OP(all),     OP(widen_i8), OP(madd),    {NULL, NULL},
+    OP(add),     OP(sub),       OP(mul),     OP(div),      OP(max),    OP(min),      OP(sqrt),
+    OP(fma),     OP(fnma),      OP(select),  OP(abs),      OP(signed), OP(sum),      OP(largest),
+    OP(exp),     OP(erf),       OP(tanh),    OP(sigmoid),  OP(to_int), OP(of_int),   OP(pow2),
+    OP(int_add), OP(int_sub),   OP(int_max), OP(int_and),  OP(int_or), OP(int_xor),  OP(int_left),
+    OP(bits),    OP(int_right), OP(all),     OP(widen_i8), OP(madd),   {NULL, NULL},
 #undef OP
 };
 
