@@ -32,7 +32,13 @@
 #pragma STDC FP_CONTRACT OFF /* gcc does not contract under -std=c17 */
 #endif
 
+#ifdef CPU_SIMD_PORTABLE
+/* Inlined a hundred times into the unrolled kernels, sixteen lanes of plain C would keep a compiler
+ * busy for minutes; what a call costs is little beside them. */
+#define SIMD_INLINE static __attribute__((noinline, unused))
+#else
 #define SIMD_INLINE static inline __attribute__((always_inline))
+#endif
 /* Before a loop of constant length whose array should live in registers. */
 #define SIMD_PRAGMA(text) _Pragma(#text)
 #define SIMD_UNROLL(n)    SIMD_PRAGMA(GCC unroll n)

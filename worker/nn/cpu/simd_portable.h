@@ -25,7 +25,7 @@ typedef struct {
  * is rounded to odd (its last bit is set where something was lost), which is what keeps a second
  * rounding from going wrong (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums:
  * proved algorithms using rounding to odd", 2008). The lost part is Knuth's two-sum. */
-SIMD_INLINE float simd_fma(float a, float b, float c)
+static inline float simd_fma(float a, float b, float c)
 {
 #ifdef __FP_FAST_FMAF
     return __builtin_fmaf(a, b, c);
