@@ -486,6 +486,35 @@ def tars():
                 entry.size = 5
                 archive.addfile(entry, io.BytesIO(b"12345"))
         put("tar", name, data.getvalue()[: 13 * 512])
+    for name, records in (
+        ("pax_laion", b"28 mtime=1629913331.4139187\n"),
+        ("pax_names", b"11 path=ab\n16 path=c/d.jpg\n13 comment=x\n"),
+        ("pax_size", b"10 size=3\n"),
+        ("pax_size_zero", b"10 size=0\n"),
+        ("pax_size_far", b"25 size=1125899906842624\n"),
+        ("pax_size_too_far", b"25 size=1125899906842625\n"),
+        ("pax_size_negative", b"11 size=-1\n"),
+        ("pax_length_lies", b"99 path=x\n"),
+        ("pax_length_zero", b"0 path=x\n"),
+        ("pax_no_value", b"7 path\n"),
+        ("pax_zero_in_name", b"11 path=a\0\n"),
+        ("pax_climbs", b"25 path=../../etc/shadow\n"),
+    ):
+        whole = b""
+        for kind, path, content in (
+            (tarfile.XGLTYPE, "global", b"18 comment=abcdef\n" + records),
+            (tarfile.XHDTYPE, "header", records),
+            (tarfile.REGTYPE, "000000000.jpg", b"12345"),
+        ):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            block = bytearray(entry.tobuf(tarfile.USTAR_FORMAT))
+            block[156:157] = kind
+            block[148:156] = b" " * 8
+            block[148:156] = b"%06o\0 " % sum(block)
+            whole += block + content + bytes(-len(content) % 512)
+        put("tar", name, records)
+        put("tar", f"{name}_whole", whole + bytes(1024))
 
 
 def manifests():

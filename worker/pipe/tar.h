@@ -22,7 +22,7 @@
 #define TAR_BLOCK_BYTES       512
 #define TAR_NAME_BYTES        257            /* prefix 155, "/", name 100 and the zero */
 #define TAR_MEMBER_BYTES_MAX  077777777777LL /* eleven octal digits: 8 GiB - 1 */
-#define TAR_MEMBER_NAME_BYTES 1024           /* PAX and GNU names; a longer one is ERR_LIMIT */
+#define TAR_MEMBER_NAME_BYTES 1024           /* PAX and GNU names; a longer one is ERR_CORRUPT */
 
 typedef int tar_write(void *ctx, const void *data, size_t bytes, struct err *err);
 /* Fills at most bytes; *got 0 is the end. */

@@ -107,12 +107,12 @@ static bool sum_matches(const struct tar_header *header)
     return want == sum || want == sum - lower;
 }
 
-/* Reads the text of an x, g or L member whole, terminated; *text is to be freed. */
+/* Reads the text of an x or L member whole, terminated; *text is to be freed. */
 static int read_text(struct tar_reader *reader, char **text, int64_t size, struct err *err)
 {
     *text = NULL;
     if (size > EXTRA_BYTES_MAX)
-        return err_set(err, ERR_LIMIT, "a tar header of %lld bytes", (long long)size);
+        return err_set(err, ERR_CORRUPT, "a tar header of %lld bytes", (long long)size);
     char *block = mem_try((size_t)size + 1);
     if (!block) return err_set(err, ERR_LIMIT, "out of memory for a tar header");
     size_t got;
@@ -129,7 +129,7 @@ static int read_text(struct tar_reader *reader, char **text, int64_t size, struc
 static int set_name(struct extra *extra, const char *name, size_t bytes, struct err *err)
 {
     if (bytes >= sizeof extra->name)
-        return err_set(err, ERR_LIMIT, "a tar member's name has %zu bytes", bytes);
+        return err_set(err, ERR_CORRUPT, "a tar member's name has %zu bytes", bytes);
     if (!bytes || memchr(name, 0, bytes))
         return err_set(err, ERR_CORRUPT, "a tar member's name is empty or has a zero in it");
     memcpy(extra->name, name, bytes);
@@ -182,12 +182,14 @@ static int read_extra(struct tar_reader *reader, struct extra *extra, char type,
                       struct err *err)
 {
     char *text;
+    /* Of a whole archive: a comment, times; a name or size there could only mislead. */
+    if (type == 'g') return skip(reader, size + (int64_t)tar_padding((uint64_t)size), err);
     int rc = read_text(reader, &text, size, err);
     if (rc) return rc;
     CHECK(text != NULL);
     if (type == 'L') {
         rc = set_name(extra, text, strlen(text), err);
-    } else if (type == 'x') {
+    } else {
         size_t at = 0, used = 0;
         for (; !rc && at < (size_t)size; at += used)
             rc = read_record(extra, text + at, (size_t)size - at, &used, err);

@@ -270,6 +270,42 @@ TEST(list, stops_soon_and_goes_on_later)
     encode_job_deinit(&job);
 }
 
+/* The same rows in two files, named by a pattern or by their folder. */
+TEST(list, of_many_files_is_one_list)
+{
+    UNUSED_STATE;
+    struct buf want, got, list, half;
+    struct encode_job job;
+    job_init(&job, "list.csv");
+    encode_job_run(&job);
+    output_bytes(&want, &job);
+    encode_job_deinit(&job);
+    for (int way = 0; way < 2; way++) {
+        job_init(&job, "other");
+        write_list(&list);
+        char *middle = list.data + list.len / 2;
+        while (*middle != '\n') middle++;
+        buf_init(&half, 0);
+        buf_add(&half, list.data, (size_t)(middle + 1 - list.data));
+        put(&job, "lists/a.csv", half.data, half.len);
+        buf_clear(&half);
+        buf_text(&half, "url,text,place\n");
+        buf_text(&half, middle + 1);
+        put(&job, "lists/b.csv", half.data, half.len);
+        (void)snprintf(job.input, sizeof job.input, "%s/lists%s", job.dir, way ? "" : "/*.csv");
+        if (way) job.spec.input_format = VLMQ__JOBS__ENCODE_INPUT__ENCODE_INPUT_CSV;
+        encode_job_run(&job);
+        output_bytes(&got, &job);
+        EXPECT_EQ(got.len, want.len);
+        EXPECT_MEM(got.data, want.data, want.len);
+        buf_deinit(&got);
+        buf_deinit(&half);
+        buf_deinit(&list);
+        encode_job_deinit(&job);
+    }
+    buf_deinit(&want);
+}
+
 static void expect_wrong(struct encode_job *job, const char *words)
 {
     EXPECT_EQ(encode_job_plan(job), ERR_INVALID);
@@ -302,6 +338,7 @@ int main(void)
         RUN(list, has_a_line_for_every_row),
         RUN(list, gives_the_same_bytes_whatever_dies_on_the_way),
         RUN(list, stops_soon_and_goes_on_later),
+        RUN(list, of_many_files_is_one_list),
         RUN(list, options_that_do_not_fit_the_input_are_refused),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -7,9 +7,12 @@
 #include "worker/jobs/encode/plan.h"
 #include "worker/jobs/encode/source.h"
 
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 static struct web_server web;
 static const char *files; /* what the server serves */
@@ -283,11 +286,94 @@ TEST(urls, give_the_same_bytes_every_time)
     buf_deinit(&again);
 }
 
+/* Open files that have lost this name. */
+static uint32_t nameless(const char *name)
+{
+    char link[64], target[PATH_MAX], want[64];
+    uint32_t found = 0;
+    (void)snprintf(want, sizeof want, "/%s (deleted)", name);
+    for (int fd = 0; fd < 256; fd++) {
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        const ssize_t bytes = readlink(link, target, sizeof target - 1);
+        if (bytes < 0) continue;
+        target[bytes] = 0;
+        found += str_has_suffix(target, want);
+    }
+    return found;
+}
+
+/* How often the server was asked for a path that begins so. */
+static int64_t requests(const char *prefix)
+{
+    const struct fetch_options asking = {.transfers = 1,
+                                         .total_ms = 60000,
+                                         .connect_ms = 60000,
+                                         .body_bytes = 1 << 20,
+                                         .allow_private = true};
+    struct fetch *fetch = NULL;
+    struct fetch_item item = {0};
+    struct err err;
+    char url[64];
+    const char *path;
+    json_t *count;
+    int64_t sum = 0;
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/counts", web.port);
+    item.url = url;
+    buf_init(&item.body, 0);
+    EXPECT_OK(fetch_new(&fetch, &asking, &err), &err);
+    fetch_start(fetch, &item);
+    while (!fetch_take(fetch)) fetch_turn(fetch, 1000);
+    json_t *counts = json_loadb(buf_str(&item.body), item.body.len, 0, NULL);
+    json_object_foreach(counts, path, count)
+    {
+        if (str_has_prefix(path, prefix)) sum += json_integer_value(count);
+    }
+    json_decref(counts);
+    fetch_free(fetch);
+    buf_deinit(&item.body);
+    return sum;
+}
+
+TEST(urls, are_not_asked_for_while_enough_waits)
+{
+    UNUSED_STATE;
+    enum { ROWS = 24, BYTES = 30 * 1000 * 1000, ENOUGH = 5, TRANSFERS = 2 };
+    struct scene scene;
+    char path[32];
+    bool found = true;
+    scene_init(&scene);
+    scene.spec.transfers = TRANSFERS;
+    buf_text(&scene.list, "url\n");
+    for (int i = 0; i < ROWS; i++) {
+        (void)snprintf(path, sizeof path, "big/%d", BYTES - i);
+        add(&scene, path, "");
+    }
+    run(&scene);
+    int64_t before = -1, now = requests("/big/2");
+    while (now != before || now < ENOUGH) { /* until it asks no more */
+        const struct timespec pause = {0, 500 * 1000 * 1000};
+        (void)nanosleep(&pause, NULL);
+        before = now;
+        now = requests("/big/2");
+    }
+    EXPECT(now <= ENOUGH + 2 * TRANSFERS);
+    EXPECT_EQ(nameless("reorder"), 0);
+    for (int i = 0; i < ENOUGH; i++) {
+        EXPECT_OK(next(&scene, &found), &scene.err);
+        EXPECT(found && scene.sample.picture.len == (size_t)(BYTES - i));
+    }
+    while (requests("/big/2") <= now) { /* it goes on when they are taken */
+        const struct timespec pause = {0, 20 * 1000 * 1000};
+        (void)nanosleep(&pause, NULL);
+    }
+    scene_deinit(&scene);
+}
+
 /* More than may wait in memory, behind a row that is slow. */
 TEST(urls, wait_for_a_slow_row_in_a_file)
 {
     UNUSED_STATE;
-    enum { ROWS = 14, BYTES = 30 * 1000 * 1000 };
+    enum { ROWS = 11, BYTES = 30 * 1000 * 1000 };
     struct scene scene;
     struct stat info;
     bool found = true;
@@ -301,6 +387,7 @@ TEST(urls, wait_for_a_slow_row_in_a_file)
     for (uint32_t i = 0; i < ROWS; i++) {
         EXPECT_OK(next(&scene, &found), &scene.err);
         EXPECT(found);
+        EXPECT_EQ(nameless("reorder"), 1);
         EXPECT_EQ(scene.sample.index, i);
         EXPECT_EQ(scene.sample.picture.len, i ? BYTES : (size_t)strlen("first picture"));
     }
@@ -480,6 +567,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(urls, come_in_row_order_with_their_ends),
         RUN(urls, give_the_same_bytes_every_time),
+        RUN(urls, are_not_asked_for_while_enough_waits),
         RUN(urls, wait_for_a_slow_row_in_a_file),
         RUN(urls, stop_soon_wherever_they_are),
         RUN(urls, that_do_not_end_do_not_hold_the_shard),
