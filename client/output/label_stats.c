@@ -7,15 +7,16 @@
 #include "client/verbs.h"
 #include "common/base/str.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define TOP_CATEGORY 5  /* labels beside a category */
-#define TOP_LABELS   20 /* of the category that was named */
+#define TOP_DEFAULT 10
 
 struct label_stats {
     const char *category;
-    int64_t top; /* -1: not given; 0: all */
+    int64_t top;
+    bool all;
 };
 
 static bool is_folder(const char *path)
@@ -37,7 +38,7 @@ static int print(const struct label_sums *sums, const struct label_stats *query,
     struct table table;
     char images[32];
     const bool one = query->category != NULL;
-    const uint32_t top = query->top >= 0 ? (uint32_t)query->top : one ? TOP_LABELS : TOP_CATEGORY;
+    const uint32_t top = query->all ? 0 : (uint32_t)query->top;
     int rc = 0;
     if (one)
         table_init(&table, label_sums_label_columns, 3);
@@ -65,7 +66,7 @@ static int stats(struct command *cmd, const struct label_stats *query, struct er
     if (!rc && cmd->json) {
         struct buf out;
         buf_init(&out, 0);
-        label_sums_json(&sums, &out, query->category, query->top > 0 ? (uint32_t)query->top : 0);
+        label_sums_json(&sums, &out, query->category, query->all ? 0 : (uint32_t)query->top);
         print_out(stdout, &out);
         buf_deinit(&out);
     } else if (!rc && sums.images == 0) {
@@ -91,12 +92,12 @@ int verb_label_stats(struct command *cmd)
         .args_min = 1,
         .args_max = 1,
     };
-    struct label_stats query = {.top = -1};
+    struct label_stats query = {.top = TOP_DEFAULT};
     const struct conf_option options[] = {
         {"category", 0, CONF_TEXT, &query.category, 0, 0, "NAME", "The labels of this one only."},
-        {"top", 0, CONF_INT, &query.top, 0, 100000, "N",
-         "Labels that are shown, the most frequent ones; 0: all (default 5 beside each category, "
-         "20 of one, all with --json)."},
+        {"top", 0, CONF_INT, &query.top, 1, 100000, "N",
+         "Labels that are shown of a category, the most frequent ones."},
+        {"all", 'a', CONF_FLAG, &query.all, 0, 0, NULL, "All labels."},
         {0},
     };
     struct err err;

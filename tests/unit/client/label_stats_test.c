@@ -147,8 +147,12 @@ TEST(label_stats, reads_a_folder_without_a_fleet)
     EXPECT(strstr(buf_str(&out), "1,211 labelled images in 2 shards\n"));
     EXPECT_EQ(run(&out, dir, "--category=animals", "--top=1"), 0);
     EXPECT(strstr(buf_str(&out), "owl     1,202") && !strstr(buf_str(&out), "fox"));
+    EXPECT_EQ(run(&out, dir, "--top=1", NULL), 0);
+    EXPECT(strstr(buf_str(&out), "owl 1,202\n") && !strstr(buf_str(&out), "fox"));
+    EXPECT_EQ(run(&out, dir, "--top=1", "--all"), 0);
+    EXPECT(strstr(buf_str(&out), "owl 1,202, fox 6, ant 2\n"));
     EXPECT_EQ(run(&out, dir, "--category=food", NULL), STATUS_NOT_FOUND);
-    EXPECT_EQ(run(&out, dir, "--top=-1", NULL), STATUS_USAGE);
+    EXPECT_EQ(run(&out, dir, "--top=0", NULL), STATUS_USAGE);
     EXPECT_EQ(run(&out, "--help", NULL, NULL), 0);
     EXPECT(strstr(buf_str(&out), "vlmq label-stats features --category animals --top 30"));
     buf_deinit(&out);
