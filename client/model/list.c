@@ -141,7 +141,7 @@ static void each_size(struct buf *out, const json_t *config, bool json)
             const json_t *value = json_object_get(part, sizes[i]);
             if (!json_is_integer(value)) continue;
             if (json && !count) buf_printf(out, ",\"%s\":{", *parts[p] ? parts[p] : "config");
-            if (!json && !count) buf_printf(out, "%-12s ", *parts[p] ? parts[p] : "config");
+            if (!json && !count) buf_printf(out, "%-13s ", *parts[p] ? parts[p] : "config");
             buf_printf(out, json ? "%s\"%s\":%" PRId64 : "%s%s %" PRId64,
                        !count ? "" : (json ? "," : ", "), sizes[i],
                        (int64_t)json_integer_value(value));
@@ -186,12 +186,12 @@ static void show_text(struct buf *out, const char *name, const struct content *c
 {
     char a[32];
     const struct weights *weights = &content->weights;
-    buf_printf(out, "%-12s %s\n%-12s %s\n", "model", name, "folder", content->folder);
+    buf_printf(out, "%-13s %s\n%-13s %s\n", "model", name, "folder", content->folder);
     if (info->revision[0])
-        buf_printf(out, "%-12s %s, revision %s\n", "repository", info->repository, info->revision);
-    buf_printf(out, "%-12s %s\n", "type", type_of(config));
+        buf_printf(out, "%-13s %s, revision %s\n", "repository", info->repository, info->revision);
+    buf_printf(out, "%-13s %s\n", "type", type_of(config));
     each_size(out, config, false);
-    buf_printf(out, "%-12s %s", "parameters",
+    buf_printf(out, "%-13s %s", "parameters",
                print_grouped(a, sizeof a, (int64_t)(weights->parameters & INT64_MAX)));
     for (uint32_t i = 0; i < weights->types_count; i++)
         buf_printf(out, "%s%s %s", i ? ", " : " (",
@@ -199,7 +199,7 @@ static void show_text(struct buf *out, const char *name, const struct content *c
                    weights->type[i].name);
     buf_printf(out, "%s in %" PRIu64 " tensors\n", weights->types_count ? ")" : "",
                weights->tensors);
-    buf_printf(out, "%-12s %s in %" PRIu32 " files\n", "size",
+    buf_printf(out, "%-13s %s in %" PRIu32 " files\n", "size",
                str_human_bytes(a, sizeof a, (double)content->bytes), content->files);
 }
 

@@ -8,10 +8,12 @@ import pty
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 from fleet import BIN, wait_for
 from hub import WEIGHTS, Hub, model, safetensors
+from storm import seeded
 from test_faults import fill, small_disk  # noqa: F401
 
 NAME = "openai/clip-tiny"
@@ -419,6 +421,27 @@ def test_a_disk_that_fills_up_keeps_what_is_there(fleet, hub, small_disk):
     pull(fleet)
     assert (small_disk / NAME / "model.safetensors").read_bytes() == WEIGHTS
     assert hub.asked("model.safetensors", "store")[-1]["Range"]
+
+
+def test_kills_at_any_moment_leave_a_whole_model_or_none(fleet, hub):
+    """Two revisions in turn; what stands in the model's place is always one of them, whole."""
+    repo = hub.add(NAME)
+    place = fleet.models / NAME
+    revisions = [model(), model(**{"model.safetensors": safetensors({"z": ((5000,), 9)})})]
+    wanted = [{n: files[n] for n in NEEDED} for files in revisions]
+    chance = seeded("kills")
+    for turn in range(16):
+        repo.files = revisions[turn % 2]
+        process = fleet.spawn("model", "pull", NAME)
+        time.sleep(chance.uniform(0.02, 0.3))  # the moment is the fault
+        process.send(signal.SIGKILL)
+        process.wait()
+        if place.exists():
+            assert {n: (place / n).read_bytes() for n in NEEDED} in wanted
+            assert files(place) == NEEDED | {"vlmq.json"}
+    pull(fleet)
+    assert {n: (place / n).read_bytes() for n in NEEDED} == wanted[turn % 2]
+    assert beside(fleet) == [".lock-clip-tiny", "clip-tiny"]
 
 
 def test_two_pulls_at_once_are_one(fleet, hub):
