@@ -39,9 +39,15 @@
 #else
 #define SIMD_INLINE static inline __attribute__((always_inline))
 #endif
-/* Before a loop of constant length whose array should live in registers. */
+/* Before a loop of constant length whose array should live in registers; in plain C it would only
+ * make compilers slow. */
 #define SIMD_PRAGMA(text) _Pragma(#text)
-#define SIMD_UNROLL(n)    SIMD_PRAGMA(GCC unroll n)
+#if defined(CPU_SIMD_AVX2) || defined(CPU_SIMD_NEON) || \
+    (defined(CPU_SIMD_AVX512) && !defined(CPU_SIMD_INTRINSICS))
+#define SIMD_UNROLL(n) SIMD_PRAGMA(GCC unroll n)
+#else
+#define SIMD_UNROLL(n)
+#endif
 
 #define VEC_LANES 16
 
