@@ -1,10 +1,9 @@
-"""encode: CLIP on the CPU beside the instruction peak, PyTorch, and its own limit.
+"""encode: CLIP on the CPU beside PyTorch, and beside what the matrix product allows.
 
-1. The matrix product at CLIP's shapes beside the peak of its instruction, measured in turns.
-2. Pictures per second of the vision tower beside PyTorch (its fastest setting) and beside what the
-   matrix product allows: products at their measured rate, attention at 0.6 of it, 7 % for the rest.
-3. An encode job over JPEG shards beside the model alone.
-4. Loading from the page cache, and the memory of a worker beside the bytes of the weights.
+1. Pictures per second of the vision tower beside PyTorch (its fastest setting) and beside the
+   limit: products at their rate in the same round, attention at 0.6 of it, 7 % for the rest.
+2. An encode job over JPEG shards beside the model alone, and the memory of its worker.
+3. Loading from the page cache.
 
 Models have published sizes and random weights. Rounds of two programs take turns on the same cores.
 """
@@ -25,8 +24,8 @@ sys.path.insert(0, str(SUPPORT))
 from torch_clip import MODELS  # noqa: E402
 
 NAME = "encode"
-HELP = "CLIP on the CPU, beside the instruction peak, PyTorch and its limit"
-PARTS = ("gemm", "model", "job", "load")
+HELP = "CLIP on the CPU, beside PyTorch and its limit"
+PARTS = ("model", "job", "load")
 PACKAGES = ("torch", "transformers", "safetensors", "numpy", "Pillow")
 TYPES = {"f32": "F32", "bf16": "BF16", "i8": "I8"}
 OURS_BATCH = {"base-32": 16, "large-224": 4, "large-336": 2}
@@ -74,7 +73,11 @@ class Turns:
     def __init__(self, argv, threads):
         argv = ["taskset", "-c", cores(threads), *map(str, argv)]
         self.child = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         self.first = self.child.stdout.readline().strip()
         if not self.first:
@@ -121,35 +124,7 @@ def best_torch(name, kind, threads):
     return best[1], best[2]
 
 
-# 1. The matrix product.
-
-
-def gemm_lines(threads, rounds):
-    argv = ["taskset", "-c", cores(threads), str(fleets.program("bench_gemm"))]
-    done = subprocess.run([*argv, str(threads), str(rounds)], capture_output=True, text=True)
-    if done.returncode:
-        raise fleets.Failed(f"bench_gemm: {done.stderr}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def gemm(o):
-    lines = [line for threads in o.threads for line in gemm_lines(threads, o.runs)]
-    shapes = dict.fromkeys((line["rows"], line["columns"], line["inner"]) for line in lines)
-    columns = list(dict.fromkeys((line["type"], line["threads"]) for line in lines))
-    at = {(l["rows"], l["columns"], l["inner"], l["type"], l["threads"]): l for l in lines}
-    rows = []
-    for shape in shapes:
-        cells = [at[(*shape, *column)] for column in columns]
-        rows.append(["x".join(map(str, shape))]
-                    + [f"{cell['gops']:.0f} ({cell['ratio']:.0%})" for cell in cells])
-    names = [f"{kind}, {threads} thr" for kind, threads in columns]
-    notes = [f"10^9 operations a second, and of the peak of {lines[0]['set']}'s own instruction in "
-             "the same moment (i8 without VNNI: vpmaddwd and vpaddd)"]
-    print(table.render("The matrix product, M x N x K", ["", *names], rows, notes), flush=True)
-    return lines
-
-
-# 2. The model.
+# 1. The model.
 
 
 def operations(name):
@@ -225,7 +200,7 @@ def model_part(o):
     return results
 
 
-# 3. The job.
+# 2. The job.
 
 
 def shards(count):
@@ -287,7 +262,7 @@ def job(o):
     return results
 
 
-# 4. Loading.
+# 3. Loading.
 
 
 def load(o):
@@ -313,5 +288,5 @@ def load(o):
 def run(o):
     if not PYTHON.exists():
         raise fleets.Failed("PyTorch is not installed: bench/run --setup")
-    parts = {"gemm": gemm, "model": model_part, "job": job, "load": load}
+    parts = {"model": model_part, "job": job, "load": load}
     return {name: part(o) for name, part in parts.items() if o.part in (None, name)}
