@@ -319,6 +319,25 @@ TEST(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once)
     encode_job_deinit(&job);
 }
 
+TEST(encode, model_without_projection_gives_tokens_and_refuses_embeddings)
+{
+    UNUSED_STATE;
+    for (uint32_t i = 0; i < 4; i++) {
+        struct encode_job job;
+        encode_job_init(&job);
+        encode_job_tar(&job, "in/0.tar", colours);
+        fake.no_projection = true;
+        job.spec.cls = true;
+        job.spec.embedding = i == 1;
+        job.spec.captions = i == 2;
+        job.spec.near_duplicates = i == 3 ? 0.9 : 0;
+        EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+        EXPECT_EQ(encode_job_work(&job, 0), i ? ERR_INVALID : 0);
+        if (i) EXPECT(strstr(job.harness.err.msg, "no projection"));
+        encode_job_deinit(&job);
+    }
+}
+
 TEST(encode, output_of_other_options_or_another_model_is_refused)
 {
     UNUSED_STATE;
@@ -571,6 +590,7 @@ int main(void)
         RUN(encode, stop_is_noticed_within_a_piece_of_a_slow_model),
         RUN(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all),
         RUN(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once),
+        RUN(encode, model_without_projection_gives_tokens_and_refuses_embeddings),
         RUN(encode, output_of_other_options_or_another_model_is_refused),
         RUN(encode, folder_of_pictures_is_cut_into_shards_that_later_changes_do_not_reach),
         RUN(encode, plan_that_is_resumed_adds_the_same_tasks),
