@@ -491,6 +491,47 @@ TEST(encode, shard_of_another_job_is_taken_by_its_manifest)
     encode_job_deinit(&job);
 }
 
+TEST(encode, closing_needs_no_model_and_leaves_the_output_of_another_job_alone)
+{
+    UNUSED_STATE;
+    struct encode_job job;
+    struct buf before, after;
+    static const char labels[] = "{\"a\": {\"b\": \"c\"}}";
+    char path[PATH_MAX], gone[PATH_MAX], set[PATH_MAX];
+    encode_job_init(&job);
+    put(&job, "labels.json", labels, sizeof labels - 1);
+    EXPECT(fs_join(set, sizeof set, job.dir, "labels.json"));
+    (void)shard_of_job(&job, "00042_late.tar");
+    job.spec.labels = set;
+    encode_job_pack(&job);
+    EXPECT_OK(encode_job_work(&job, 0), &job.harness.err);
+    EXPECT(fs_join(gone, sizeof gone, job.dir, "elsewhere"));
+    EXPECT_EQ(rename(job.model, gone), 0);
+    EXPECT_EQ(unlink(set), 0);
+    EXPECT_OK(harness_run(&job.harness, JOB_CLOSE, NULL), &job.harness.err);
+    buf_init(&before, 0);
+    buf_init(&after, 0);
+    get(&before, &job, "out/manifest.json");
+    EXPECT(strstr(buf_str(&before), "\"labels\":\""));
+    for (uint32_t i = 0; i < 3; i++) {
+        job.spec.cls = job.spec.embedding = i == 0;
+        job.spec.labels = i == 1 ? text("") : set;
+        /* Another input under the same options. */
+        if (i == 2) put(&job, "in/_vlmq/job.json", "{}", 2);
+        encode_job_pack(&job);
+        EXPECT_EQ(harness_run(&job.harness, JOB_CLOSE, NULL), ERR_INVALID);
+        EXPECT(strstr(job.harness.err.msg, "--output"));
+    }
+    EXPECT(fs_join(path, sizeof path, job.input, "_vlmq/job.json"));
+    EXPECT_EQ(unlink(path), 0); /* the input may have gone */
+    EXPECT_OK(harness_run(&job.harness, JOB_CLOSE, NULL), &job.harness.err);
+    get(&after, &job, "out/manifest.json");
+    EXPECT_TEXT(buf_str(&after), buf_str(&before));
+    buf_deinit(&before);
+    buf_deinit(&after);
+    encode_job_deinit(&job);
+}
+
 TEST(encode, shard_of_another_job_without_pictures_is_refused)
 {
     UNUSED_STATE;
@@ -596,6 +637,7 @@ int main(void)
         RUN(encode, plan_that_is_resumed_adds_the_same_tasks),
         RUN(encode, tars_whose_names_are_no_tasks_names_are_numbered),
         RUN(encode, shard_of_another_job_is_taken_by_its_manifest),
+        RUN(encode, closing_needs_no_model_and_leaves_the_output_of_another_job_alone),
         RUN(encode, shard_of_another_job_without_pictures_is_refused),
         RUN(encode, inputs_that_are_none_are_refused_with_a_sentence),
         RUN(encode, wrong_options_are_refused_with_their_names),
