@@ -313,9 +313,33 @@ TEST(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once)
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
     EXPECT(fs_join(path, sizeof path, job.model, "model.safetensors"));
     EXPECT_EQ(unlink(path), 0);
-    const int rc = encode_job_work(&job, 0);
-    EXPECT(rc == ERR_INVALID || rc == ERR_NOT_FOUND);
+    EXPECT_EQ(encode_job_plan(&job), ERR_INVALID);
     EXPECT(strstr(job.harness.err.msg, "model"));
+    encode_job_deinit(&job);
+}
+
+/* Another worker may have it: the plan's had. */
+TEST(encode, model_that_a_worker_has_not_or_that_changes_is_tried_elsewhere)
+{
+    UNUSED_STATE;
+    struct encode_job job;
+    char gone[PATH_MAX];
+    encode_job_init(&job);
+    encode_job_tar(&job, "in/0.tar", colours);
+    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+    EXPECT(fs_join(gone, sizeof gone, job.dir, "elsewhere"));
+    EXPECT_EQ(rename(job.model, gone), 0);
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_UNAVAILABLE);
+    EXPECT(strstr(job.harness.err.msg, "--model"));
+    EXPECT_EQ(rename(gone, job.model), 0);
+    put(&job, "model/model.safetensors", "others!", 7);
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_UNAVAILABLE);
+    EXPECT(strstr(job.harness.err.msg, "another one here"));
+    put(&job, "model/model.safetensors", "weights", 7);
+    fake.changes = true;
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_UNAVAILABLE);
+    EXPECT(strstr(job.harness.err.msg, "changed while"));
+    EXPECT(!has(&job, "out/0.jsonl"));
     encode_job_deinit(&job);
 }
 
@@ -631,6 +655,7 @@ int main(void)
         RUN(encode, stop_is_noticed_within_a_piece_of_a_slow_model),
         RUN(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all),
         RUN(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once),
+        RUN(encode, model_that_a_worker_has_not_or_that_changes_is_tried_elsewhere),
         RUN(encode, model_without_projection_gives_tokens_and_refuses_embeddings),
         RUN(encode, output_of_other_options_or_another_model_is_refused),
         RUN(encode, folder_of_pictures_is_cut_into_shards_that_later_changes_do_not_reach),

@@ -35,6 +35,7 @@ static struct {
     int64_t picture_ms;      /* that one takes */
     uint32_t fails_at;       /* the picture, counted from 1; 0: none */
     struct backend *backend; /* that fails with it; NULL: none */
+    bool changes;            /* a model's files while they are read */
     bool no_projection;      /* models of this kind give no embeddings */
 } fake;
 
@@ -52,6 +53,7 @@ int clip_load(struct clip **clip, struct backend *backend, const char *folder,
     EXPECT_OK(clip_config_read(&(*clip)->config, path, err), err);
     EXPECT(fs_join(path, sizeof path, folder, "preprocessor_config.json"));
     EXPECT_OK(preprocessor_config_read(&(*clip)->preprocessor, path, err), err);
+    if (fake.changes) EXPECT_OK(fs_put(path, "{}", 2, err), err);
     return 0;
 }
 

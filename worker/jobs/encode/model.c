@@ -4,6 +4,7 @@
 #include "common/base/fs.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/store/models.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +56,18 @@ static int load(struct encode_model *model, const struct job_env *env,
     /* No other try finds other files. */
     if (rc == ERR_CORRUPT) err->code = ERR_INVALID;
     return rc ? err_wrap(err, "--model %.80s", options->model) : 0;
+}
+
+/* The files were hashed before they were read: what changed in between is not what the hash says,
+ * or could not be read for that. */
+static int check_hash(const struct encode_options *options, const struct encode_files *files,
+                      int rc, struct err *err)
+{
+    char hash[HASH_SHA256_TEXT];
+    struct err why;
+    if (!model_hash(hash, files->model_folder, &why) && str_eq(hash, files->model_hash)) return rc;
+    return err_set(err, ERR_UNAVAILABLE, "--model %.80s changed while it was loaded",
+                   options->model);
 }
 
 static void drop_labels(struct encode_model *model)
@@ -254,7 +267,7 @@ int encode_model_get(struct encode_model **model, const struct job_env *env,
     if (!found) {
         found = mem_new(sizeof *found);
         (void)str_copy(found->key, sizeof found->key, key);
-        rc = load(found, env, options, files, err);
+        rc = check_hash(options, files, load(found, env, options, files, err), err);
     }
     if (!rc) rc = get_labels(found, options, files, err);
     if (!rc) rc = get_placeholder(found, options, files, err);
