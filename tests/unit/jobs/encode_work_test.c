@@ -260,7 +260,7 @@ TEST(encode, stop_is_noticed_within_a_piece_of_a_slow_model)
     EXPECT_EQ(encode_job_work(&job, 0), ERR_CANCELLED);
     EXPECT(clock_mono_us() / 1000 - from_ms < 3000); /* the whole shard takes as long */
     EXPECT(fake.pictures < 30);
-    EXPECT(fake.largest <= 4);
+    EXPECT(fake.largest <= 17); /* a second's */
     EXPECT(!has(&job, "out/00000.jsonl"));
     encode_job_deinit(&job);
 }
