@@ -27,6 +27,7 @@
 struct clip {
     struct clip_config config;
     struct clip_options options;
+    struct preprocessor_config preprocessor;
 };
 
 static struct {
@@ -34,6 +35,8 @@ static struct {
     int64_t picture_ms;      /* that one takes */
     uint32_t fails_at;       /* the picture, counted from 1; 0: none */
     struct backend *backend; /* that fails with it; NULL: none */
+    bool changes;            /* a model's files while they are read */
+    bool no_projection;      /* models of this kind give no embeddings */
 } fake;
 
 int clip_load(struct clip **clip, struct backend *backend, const char *folder,
@@ -48,6 +51,9 @@ int clip_load(struct clip **clip, struct backend *backend, const char *folder,
     (*clip)->options = *options;
     EXPECT(fs_join(path, sizeof path, folder, "config.json"));
     EXPECT_OK(clip_config_read(&(*clip)->config, path, err), err);
+    EXPECT(fs_join(path, sizeof path, folder, "preprocessor_config.json"));
+    EXPECT_OK(preprocessor_config_read(&(*clip)->preprocessor, path, err), err);
+    if (fake.changes) EXPECT_OK(fs_put(path, "{}", 2, err), err);
     return 0;
 }
 
@@ -61,13 +67,18 @@ const struct clip_config *clip_config(const struct clip *clip)
     return &clip->config;
 }
 
+const struct preprocessor_config *clip_preprocessor(const struct clip *clip)
+{
+    return &clip->preprocessor;
+}
+
 struct clip_shape clip_shape(const struct clip *clip)
 {
     (void)clip;
     return (struct clip_shape){.image_side = FAKE_SIDE,
                                .tokens = FAKE_TOKENS,
                                .hidden = FAKE_HIDDEN,
-                               .projection = FAKE_PROJECT,
+                               .projection = fake.no_projection ? 0 : FAKE_PROJECT,
                                .text_tokens = FAKE_CONTEXT,
                                .logit_scale = 100,
                                .weight_bytes = 1000,

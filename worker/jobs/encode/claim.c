@@ -10,10 +10,14 @@
 #include "worker/nn/load/config.h"
 #include "worker/nn/text/labels.h"
 
+#include <jansson.h>
 #include <string.h>
 
 /* In the models' folder, of which what begins with a dot is no model. */
 #define CACHE_NAME ".labels"
+/* In an output, by attempt_claim_output. */
+#define CLAIM_NAME      "_vlmq/job.json"
+#define CLAIM_BYTES_MAX ((size_t)256 * 1024)
 
 /* A worker without such a folder keeps nothing. */
 static void find_cache(struct encode_files *files)
@@ -89,18 +93,69 @@ void encode_spec_json(const struct encode_options *options, const struct encode_
     buf_byte(out, '}');
 }
 
-int encode_claim(struct store *output, const struct encode_options *options,
-                 const struct encode_files *files, const uint8_t fingerprint[HASH_SHA256_BYTES],
-                 struct err *err)
+static int claim_with(struct store *output, const struct encode_options *options,
+                      const struct encode_files *files, const char *input, struct err *err)
 {
     struct buf spec;
-    char text[HASH_SHA256_TEXT];
-    str_hex(text, fingerprint, HASH_SHA256_BYTES);
     buf_init(&spec, 0);
     encode_spec_json(options, files, &spec);
     const int rc = buf_failed(&spec)
                        ? err_set(err, ERR_LIMIT, "no memory for the spec")
-                       : attempt_claim_output(output, "encode", text, buf_str(&spec), err);
+                       : attempt_claim_output(output, "encode", input, buf_str(&spec), err);
     buf_deinit(&spec);
+    return rc;
+}
+
+int encode_claim(struct store *output, const struct encode_options *options,
+                 const struct encode_files *files, const uint8_t fingerprint[HASH_SHA256_BYTES],
+                 struct err *err)
+{
+    char text[HASH_SHA256_TEXT];
+    str_hex(text, fingerprint, HASH_SHA256_BYTES);
+    return claim_with(output, options, files, text, err);
+}
+
+/* "" where there is no hash. */
+static void take_hash(char dst[HASH_SHA256_TEXT], const json_t *object, const char *field)
+{
+    const char *text = json_string_value(json_object_get(object, field));
+    if (text && strlen(text) == HASH_SHA256_TEXT - 1 &&
+        strspn(text, "0123456789abcdef") == HASH_SHA256_TEXT - 1)
+        (void)str_copy(dst, HASH_SHA256_TEXT, text);
+}
+
+int encode_claim_recall(struct encode_files *files, struct store *output,
+                        const struct encode_options *options, const uint8_t *fingerprint,
+                        struct err *err)
+{
+    char input[HASH_SHA256_TEXT] = "";
+    struct buf text;
+    *files = (struct encode_files){0};
+    buf_init(&text, 0);
+    int rc = store_get(output, &text, CLAIM_NAME, CLAIM_BYTES_MAX, err);
+    const bool claimed = rc != ERR_NOT_FOUND;
+    if (!rc) {
+        json_t *claim = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, NULL);
+        const json_t *spec = json_object_get(claim, "spec");
+        take_hash(input, claim, "input");
+        take_hash(files->model_hash, spec, "model");
+        take_hash(files->labels_hash, spec, "labels");
+        take_hash(files->placeholder_hash, spec, "placeholder");
+        json_decref(claim);
+    }
+    buf_deinit(&text);
+    if (fingerprint) str_hex(input, fingerprint, HASH_SHA256_BYTES);
+    if (!claimed) return 0;
+    return rc ? rc : claim_with(output, options, files, input, err);
+}
+
+int encode_claim_fingerprint(uint8_t fingerprint[HASH_SHA256_BYTES], struct store *input,
+                             struct err *err)
+{
+    struct buf claim;
+    buf_init(&claim, 0);
+    const int rc = store_get(input, &claim, CLAIM_NAME, CLAIM_BYTES_MAX, err);
+    if (!rc) hash_sha256(fingerprint, buf_str(&claim), claim.len);
+    buf_deinit(&claim);
     return rc;
 }

@@ -29,6 +29,15 @@ CHECKED int encode_files_init(struct encode_files *files, const struct encode_op
 CHECKED int encode_claim(struct store *output, const struct encode_options *options,
                          const struct encode_files *files,
                          const uint8_t fingerprint[HASH_SHA256_BYTES], struct err *err);
+/* The closing task, which has no need of those files: their hashes are taken from the claim.
+ * fingerprint: of the input, NULL where it is not known. ERR_INVALID: the output is that of another
+ * job. Nothing is claimed: of an output that no task has claimed, files is empty. */
+CHECKED int encode_claim_recall(struct encode_files *files, struct store *output,
+                                const struct encode_options *options, const uint8_t *fingerprint,
+                                struct err *err);
+/* Of a job that follows another: of that one's own claim, in its output. ERR_NOT_FOUND. */
+CHECKED int encode_claim_fingerprint(uint8_t fingerprint[HASH_SHA256_BYTES], struct store *input,
+                                     struct err *err);
 /* The spec with those hashes, as a JSON object. */
 void encode_spec_json(const struct encode_options *options, const struct encode_files *files,
                       struct buf *out);

@@ -31,6 +31,21 @@ static void describe(char *dst, size_t bytes, const struct encode_options *optio
                    options->captions ? ", caption embedding" : "");
 }
 
+/* A job that was refused, its output being another's, leaves that one's report alone. */
+static int recall(const struct job_env *env, struct encode_files *files, struct store *output,
+                  const struct encode_options *options, struct err *err)
+{
+    uint8_t fingerprint[HASH_SHA256_BYTES];
+    struct store *input = NULL;
+    const bool from = env->from && env->from[0];
+    int rc = from ? store_open(&input, options->input, false, err) : 0;
+    if (from && !rc) rc = encode_claim_fingerprint(fingerprint, input, err);
+    store_close(input);
+    /* The input may have gone, now that all is done. */
+    if (rc && rc != ERR_NOT_FOUND) return rc;
+    return encode_claim_recall(files, output, options, from && !rc ? fingerprint : NULL, err);
+}
+
 static int close_run(struct job_env *env, struct store **store, struct buf *spec, struct err *err)
 {
     struct encode_options options;
@@ -38,8 +53,8 @@ static int close_run(struct job_env *env, struct store **store, struct buf *spec
     char how[200];
     if (!files) return err_set(err, ERR_LIMIT, "no memory for the closing task");
     int rc = encode_options_init(&options, env->arena, env->spec.data, env->spec.bytes, err);
-    if (!rc) rc = encode_files_init(files, &options, err);
     if (!rc) rc = store_open(store, options.output, true, err);
+    if (!rc) rc = recall(env, files, *store, &options, err);
     if (!rc) rc = attempt_sweep(*store, err);
     if (rc) return rc;
     encode_spec_json(&options, files, spec);

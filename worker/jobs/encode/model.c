@@ -4,27 +4,26 @@
 #include "common/base/fs.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/store/models.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static int load_preprocess(struct encode_model *model, const struct encode_options *options,
-                           const struct encode_files *files, struct err *err)
-{
-    char path[PATH_MAX];
-    struct preprocessor_config config;
-    const bool openai = options->crop == VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI;
-    if (!fs_join(path, sizeof path, files->model_folder, "preprocessor_config.json"))
-        return err_set(err, ERR_INVALID, "the path of the model is too long");
-    const int rc = preprocessor_config_read(&config, path, err);
-    return rc ? rc
-              : preprocess_init(&model->preprocess, &config, model->shape.image_side,
-                                openai ? PREPROCESS_CROP_OPENAI : PREPROCESS_CROP_HF, err);
-}
-
 static bool wants_text(const struct encode_options *options)
 {
     return options->labels || options->captions;
+}
+
+/* What the job asks for and this model has not: without its projection it gives no embeddings. */
+static int check_shape(const struct encode_model *model, const struct encode_options *options,
+                       struct err *err)
+{
+    if (model->shape.projection || (!encode_wants_embedding(options) && !wants_text(options)))
+        return 0;
+    return err_set(err, ERR_INVALID,
+                   "the model has no projection, so it gives no embeddings: --embedding, "
+                   "--captions, --labels and --near-duplicates need them; --cls and --tokens do "
+                   "not");
 }
 
 static int load(struct encode_model *model, const struct job_env *env,
@@ -45,13 +44,30 @@ static int load(struct encode_model *model, const struct job_env *env,
         model->grid = (uint32_t)(config->vision.image_size / config->vision.patch_size);
         (void)snprintf(model->arithmetic, sizeof model->arithmetic, "%s %s",
                        dtype_name(options->dtype), model->backend->arithmetic);
-        rc = load_preprocess(model, options, files, err);
+        rc = check_shape(model, options, err);
     }
+    const bool openai = options->crop == VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI;
+    if (!rc)
+        rc = preprocess_init(&model->preprocess, clip_preprocessor(model->clip),
+                             model->shape.image_side,
+                             openai ? PREPROCESS_CROP_OPENAI : PREPROCESS_CROP_HF, err);
     if (!rc && wants_text(options))
         rc = tokenizer_open(&model->tokenizer, files->model_folder, err);
     /* No other try finds other files. */
     if (rc == ERR_CORRUPT) err->code = ERR_INVALID;
     return rc ? err_wrap(err, "--model %.80s", options->model) : 0;
+}
+
+/* The files were hashed before they were read: what changed in between is not what the hash says,
+ * or could not be read for that. */
+static int check_hash(const struct encode_options *options, const struct encode_files *files,
+                      int rc, struct err *err)
+{
+    char hash[HASH_SHA256_TEXT];
+    struct err why;
+    if (!model_hash(hash, files->model_folder, &why) && str_eq(hash, files->model_hash)) return rc;
+    return err_set(err, ERR_UNAVAILABLE, "--model %.80s changed while it was loaded",
+                   options->model);
 }
 
 static void drop_labels(struct encode_model *model)
@@ -251,7 +267,7 @@ int encode_model_get(struct encode_model **model, const struct job_env *env,
     if (!found) {
         found = mem_new(sizeof *found);
         (void)str_copy(found->key, sizeof found->key, key);
-        rc = load(found, env, options, files, err);
+        rc = check_hash(options, files, load(found, env, options, files, err), err);
     }
     if (!rc) rc = get_labels(found, options, files, err);
     if (!rc) rc = get_placeholder(found, options, files, err);

@@ -44,7 +44,8 @@ struct encode_model {
 };
 
 /* Takes a warm one or loads it. ERR_INVALID, ERR_NOT_FOUND: a sentence that names the option and
- * what is wrong; ERR_LIMIT: the device's memory. */
+ * what is wrong; ERR_LIMIT: the device's memory; ERR_UNAVAILABLE: its files changed
+ * meanwhile. */
 CHECKED int encode_model_get(struct encode_model **model, const struct job_env *env,
                              const struct encode_options *options, const struct encode_files *files,
                              struct err *err);

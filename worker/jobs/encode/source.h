@@ -51,7 +51,8 @@ struct source_env {
 struct source_driver; /* source.c */
 struct source {
     const struct source_driver *driver;
-    uint32_t rows; /* how many there will be; 0 from a list: not known before the end */
+    int64_t waited_ns; /* in next, for others: no work of the reader's */
+    uint32_t rows;     /* how many there will be; 0 from a list: not known before the end */
 };
 
 struct source_driver {

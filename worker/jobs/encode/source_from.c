@@ -8,9 +8,7 @@
 
 #include <string.h>
 
-#define CLAIM_NAME      "_vlmq/job.json"
-#define CLAIM_BYTES_MAX ((size_t)256 * 1024)
-#define DIGEST_BYTES    16 /* of a payload of --from */
+#define DIGEST_BYTES 16 /* of a payload of --from */
 
 static int own_shard(struct work *work, struct err *err)
 {
@@ -65,12 +63,10 @@ static int shard_of_job(struct work *work, struct err *err)
 {
     const struct job_env *env = work->env;
     struct store *input = NULL;
-    struct buf claim;
     struct attempt_manifest *manifest = mem_new(sizeof *manifest);
     const size_t stem =
         strlen(env->name) - (str_has_suffix(env->name, ".tar") ? strlen(".tar") : 0);
     int rc = 0;
-    buf_init(&claim, 0);
     if (stem > ENCODE_NAME_BYTES_MAX)
         rc = err_set(err, ERR_INVALID, "the name of %s is too long for features", env->name);
     else
@@ -80,10 +76,8 @@ static int shard_of_job(struct work *work, struct err *err)
     if (!rc) rc = store_open(&input, work->options.input, false, err);
     if (!rc) rc = attempt_manifest_read(input, work->name, manifest, err);
     if (!rc) rc = take_manifest(work, manifest, err);
-    if (!rc) rc = store_get(input, &claim, CLAIM_NAME, CLAIM_BYTES_MAX, err);
-    if (!rc) hash_sha256(work->fingerprint, buf_str(&claim), claim.len);
+    if (!rc) rc = encode_claim_fingerprint(work->fingerprint, input, err);
     store_close(input);
-    buf_deinit(&claim);
     mem_free(manifest);
     return rc;
 }

@@ -14,6 +14,7 @@
  * The reorder is used under a lock; the items are the fetch thread's. */
 #include "common/base/chan.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/base/mem.h"
@@ -305,7 +306,9 @@ static int urls_next(struct source *source, struct encode_sample *sample, bool *
         if (!rc) rc = pull(urls, sample, found, err);
         if (rc || *found) return rc;
         if (ended) return end(urls, err);
+        const int64_t from_us = clock_mono_us();
         (void)chan_recv_for(urls->news, WAIT_MS);
+        source->waited_ns += (clock_mono_us() - from_us) * 1000;
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "common/base/str.h"
 
 #include <string.h>
 
@@ -119,6 +120,26 @@ static int open_model(struct work *work, struct err *err)
     return rc ? rc : encode_work_vectors_init(work, err);
 }
 
+/* What the job names besides its input, and the output, which is this job's. Whoever claimed it had
+ * the model: that it is not here is this worker's matter, and another one may have it. */
+static int open_files(struct work *work, struct err *err)
+{
+    const struct encode_options *options = &work->options;
+    struct encode_files *claimed = arena_try(work->env->arena, sizeof *claimed);
+    if (!claimed) return err_set(err, ERR_LIMIT, "no memory for the claim");
+    int rc = store_open(&work->store, options->output, true, err);
+    if (!rc) rc = encode_claim_recall(claimed, work->store, options, work->fingerprint, err);
+    if (rc) return rc;
+    rc = encode_files_init(&work->files, options, err);
+    if (rc == ERR_NOT_FOUND && claimed->model_hash[0]) rc = err->code = ERR_UNAVAILABLE;
+    if (!rc && claimed->model_hash[0] && !str_eq(claimed->model_hash, work->files.model_hash))
+        rc = err_set(err, ERR_UNAVAILABLE,
+                     "--model %.80s is another one here than the output was begun with: pull the "
+                     "same revision on every worker, or choose another --output",
+                     options->model);
+    return rc ? rc : encode_claim(work->store, options, &work->files, work->fingerprint, err);
+}
+
 /* *adopted: the shard was there already, and the result is filled. */
 static int open_all(struct work *work, bool *adopted, struct err *err)
 {
@@ -126,9 +147,7 @@ static int open_all(struct work *work, bool *adopted, struct err *err)
     struct attempt_manifest *manifest = mem_new(sizeof *manifest);
     int rc = encode_options_init(&work->options, env->arena, env->spec.data, env->spec.bytes, err);
     if (!rc) rc = encode_work_shard(work, err);
-    if (!rc) rc = encode_files_init(&work->files, &work->options, err);
-    if (!rc) rc = store_open(&work->store, work->options.output, true, err);
-    if (!rc) rc = encode_claim(work->store, &work->options, &work->files, work->fingerprint, err);
+    if (!rc) rc = open_files(work, err);
     if (!rc)
         rc = attempt_open(&work->attempt, work->store, work->name, env->lease, adopted, manifest,
                           err);
@@ -142,6 +161,13 @@ static int open_all(struct work *work, bool *adopted, struct err *err)
     return rc;
 }
 
+/* A private file is missing: another attempt's commit may have removed it. */
+static int explain_missing(const struct work *work, struct err *err)
+{
+    const int rc = attempt_check(work->attempt, err);
+    return rc ? rc : ERR_NOT_FOUND;
+}
+
 int encode_work(struct job_env *env, struct job_result *result, struct err *err)
 {
     bool adopted = false;
@@ -153,6 +179,7 @@ int encode_work(struct job_env *env, struct job_result *result, struct err *err)
     int rc = open_all(work, &adopted, err);
     if (!rc && !adopted) rc = run_pipe(work, err);
     if (!rc && !adopted) rc = encode_work_commit(work, err);
+    if (rc == ERR_NOT_FOUND && work->attempt && !adopted) rc = explain_missing(work, err);
     work_free(work);
     return rc;
 }

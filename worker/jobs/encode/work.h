@@ -12,7 +12,7 @@
  *
  * The task thread puts the items that come back into the order of their index (index modulo the
  * number of items is free whenever an item of that index is out) and takes as many pictures as
- * there are, up to a piece: what the model does in a fraction of a second, at most a batch, so that
+ * there are, up to a piece: what the model does in about a second, at most a batch, so that
  * a stop is noticed soon. A picture's numbers do not depend on the pictures beside it, so the files
  * are the same however the pieces fall.
  *
@@ -45,8 +45,9 @@
 #define VECTORS_BYTES_MAX ((size_t)64 * 1024 * 1024)
 /* Pictures of one batch unless --batch says other: more is not faster on a CPU. */
 #define BATCH_DEFAULT 32
-/* What the model should take for one piece; a stop waits for it. */
-#define PIECE_NS ((int64_t)200 * 1000 * 1000)
+/* What the model should take for one piece: it reads all its weights for each, and a stop waits for
+ * it. */
+#define PIECE_NS ((int64_t)1000 * 1000 * 1000)
 
 enum work_stage { WORK_READ, WORK_DECODE, WORK_ENCODE, WORK_WRITE, WORK_STAGES };
 

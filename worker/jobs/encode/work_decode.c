@@ -46,10 +46,11 @@ static bool read_sample(struct work *work, struct source *source)
     if (!item) return false;
     wait_for_decoders(work);
     item_clear(item);
-    const int64_t from_ns = clock_mono_us() * 1000;
+    const int64_t from_ns = clock_mono_us() * 1000 - source->waited_ns;
     const int rc =
         atomic_load(&work->abort) ? ERR_CANCELLED : source_next(source, &item->sample, &found, err);
-    atomic_fetch_add(&work->busy_ns[WORK_READ], clock_mono_us() * 1000 - from_ns);
+    atomic_fetch_add(&work->busy_ns[WORK_READ],
+                     clock_mono_us() * 1000 - source->waited_ns - from_ns);
     if (rc || !found) {
         CHECK(chan_send(work->pool, item));
         return false;

@@ -139,7 +139,8 @@ static int publish_npy(struct work *work, struct err *err)
 
 static int write_stats(struct work *work, struct err *err)
 {
-    static const char *const names[] = {"read", "decode", "encode", "write"};
+    const char *const names[] = {atomic_load(&work->source)->driver->stage, "decode", "encode",
+                                 "write"};
     char name[ATTEMPT_NAME_BYTES];
     struct store_file *file = NULL;
     struct buf text;
