@@ -195,6 +195,8 @@ static void set_up(struct http *http, const char *url, struct curl_slist *header
     (void)curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     (void)curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     (void)curl_easy_setopt(easy, CURLOPT_XFERINFODATA, http);
+    /* What is sent to this machine, a token too, takes no way around over http_proxy. */
+    if (is_loopback(url)) (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
     if (ca_file && *ca_file) (void)curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
     if (http->request->from > 0) {
         (void)snprintf(range, 32, "%lld-", (long long)http->request->from);

@@ -36,7 +36,10 @@ def hub(fleet, folder):
         "HF_ENDPOINT": hub.url + "/",
         "HF_TOKEN": "",
         "HF_HUB_OFFLINE": "0",
-        "NO_PROXY": "127.0.0.1",
+        # What is on this machine is not asked for by way of another.
+        "http_proxy": "http://127.0.0.1:1",
+        "NO_PROXY": "",
+        "no_proxy": "",
     }
     try:
         yield hub
