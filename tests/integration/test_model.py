@@ -297,6 +297,22 @@ def test_a_file_that_changed_behind_a_part_is_fetched_whole(fleet, hub):
     assert (fleet.models / NAME / "model.safetensors").read_bytes() == WEIGHTS
 
 
+def test_a_page_of_somebody_else_costs_no_part(fleet, hub):
+    """What a hotel's network answers for everything until one has signed in."""
+    hub.add(NAME)
+    interrupt(fleet, hub, 100000)
+    hub.lies["model.safetensors"] = [b"<html>Sign in</html>"] * 2
+    assert "the hub lists" in pull(fleet, status=1).err
+    hub.shift = 1  # and what a broken proxy answers
+    assert "another range" in pull(fleet, status=1).err
+    hub.shift = 0
+    before = len(hub.requests)
+    pull(fleet)
+    again = [h for r, p, h in hub.requests[before:] if r == "store"]
+    assert [h["Range"] for h in again] == ["bytes=100000-"]
+    assert (fleet.models / NAME / "model.safetensors").read_bytes() == WEIGHTS
+
+
 def test_a_lie_is_fetched_once_more_and_two_are_an_error(fleet, hub):
     hub.add(NAME)
     lie = bytes([7]) * len(WEIGHTS)
