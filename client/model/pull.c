@@ -197,7 +197,7 @@ static int64_t bytes_of(const struct pull *pull, const struct hub_file *file)
 }
 
 /* Says at the beginning what would be said after hours. */
-static int check_room(struct pull *pull, struct err *err)
+static int check_room(const struct pull *pull, struct err *err)
 {
     char a[32], b[32];
     int64_t wanted = 0, room = 0;
@@ -205,7 +205,6 @@ static int check_room(struct pull *pull, struct err *err)
         const struct hub_file *file = &pull->listing.file[i];
         if (!file->chosen) continue;
         const int64_t here = bytes_of(pull, file);
-        pull->meter.bytes_total += file->bytes;
         wanted += here < file->bytes ? file->bytes - here : 0;
     }
     const int rc = fs_free_bytes(&room, pull->places.part, err);
@@ -256,6 +255,14 @@ static void print_end(const struct pull *pull, bool was_here)
     buf_deinit(&out);
 }
 
+static int64_t sum_of(const struct hub_listing *listing)
+{
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < listing->count; i++)
+        if (listing->file[i].chosen) bytes += listing->file[i].bytes;
+    return bytes;
+}
+
 static int pull_all(struct pull *pull, struct err *err)
 {
     struct arena *arena = &pull->cmd->arena;
@@ -267,15 +274,15 @@ static int pull_all(struct pull *pull, struct err *err)
     if (!rc) rc = hub_choose(&pull->listing, pull->repo, pull->options->all, err);
     if (!rc) rc = fs_mkdirs(pull->places.part, err);
     if (rc) return rc;
+    pull->meter.bytes_total = sum_of(&pull->listing);
     const bool known = !model_info_read(&old, pull->places.folder, arena, &ignored);
-    if (known) reuse(pull, &old);
-    rc = check_room(pull, err);
-    if (rc) return rc;
     if (known && is_here(pull, &old)) {
         print_end(pull, true);
         return fs_remove_tree(pull->places.part, err);
     }
-    rc = fetch_all(pull, err);
+    if (known) reuse(pull, &old);
+    rc = check_room(pull, err);
+    if (!rc) rc = fetch_all(pull, err);
     if (rc) return rc;
     struct model_info info = {
         .repository = pull->repo,

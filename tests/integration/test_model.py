@@ -408,6 +408,15 @@ def test_a_disk_that_is_too_small_is_told_at_once(fleet, hub):
     assert not hub.asked("/resolve/")
 
 
+def test_a_model_that_is_here_needs_no_room(fleet, hub, small_disk):
+    fleet.env["VLMQ_MODELS"] = str(small_disk)
+    repo = hub.add(NAME)
+    pull(fleet)
+    fill(small_disk / "filler")
+    bytes_here = sum(len(repo.files[n]) for n in NEEDED)
+    assert pull(fleet, "--json").json()["bytes"] == bytes_here
+
+
 def test_a_terminal_gets_a_bar(fleet, hub):
     hub.add(NAME)
     hub.stalls["model.safetensors"] = 100000
