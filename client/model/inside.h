@@ -66,6 +66,9 @@ CHECKED int places_check(const struct places *places, struct err *err);
 /* Where the bytes of a file of the listing are kept: whole, or with suffix. */
 CHECKED int places_part(char path[PATH_MAX], const struct places *places,
                         const struct hub_file *file, const char *suffix, struct err *err);
+/* After a crash while publishing where there are no hard links: files that were moved are parts
+ * again, which are read and checked as all parts are. */
+void places_recover(const struct places *places, const struct hub_listing *listing);
 /* Moves all chosen files into their folder, writes vlmq.json, and puts it in the model's place. */
 CHECKED int places_publish(struct places *places, const struct hub_listing *listing,
                            struct model_info *info, struct arena *arena, struct err *err);

@@ -3,7 +3,8 @@
  * Beside the model's folder NAME are .lock-NAME, whose lock a pull holds; .part-NAME with what it
  * has got, each file under a name made of its path and hash, so that a pull of any revision goes on
  * with what is the same; .new-NAME, filled by renames when all is there; and .old-NAME, what NAME
- * was before. What a crash leaves of the last two is removed by the next pull. */
+ * was before. What a crash leaves of the last two is removed by the next pull; files that were
+ * renamed to .new-NAME, as there are no hard links, it takes back first. */
 #include "client/model/inside.h"
 #include "common/base/clock.h"
 #include "common/base/fs.h"
@@ -155,6 +156,26 @@ static int sync_parent(const struct places *places, struct err *err)
     (void)str_copy(parent, sizeof parent, places->folder);
     *strrchr(parent, '/') = 0;
     return fs_sync_dir(parent, err);
+}
+
+/* Whether the file is only in the folder that was being filled, with the listed size. */
+static bool is_left(const struct places *places, const struct hub_file *file, char made[PATH_MAX],
+                    char part[PATH_MAX])
+{
+    char whole[PATH_MAX];
+    struct stat info;
+    struct err ignored;
+    return file->chosen && !places_part(whole, places, file, "", &ignored) && !fs_exists(whole) &&
+           !places_part(part, places, file, ".part", &ignored) && !fs_exists(part) &&
+           fs_join(made, PATH_MAX, places->made, file->path) && !lstat(made, &info) &&
+           S_ISREG(info.st_mode) && info.st_size == file->bytes;
+}
+
+void places_recover(const struct places *places, const struct hub_listing *listing)
+{
+    char made[PATH_MAX], part[PATH_MAX];
+    for (uint32_t i = 0; i < listing->count; i++)
+        if (is_left(places, &listing->file[i], made, part)) (void)!rename(made, part);
 }
 
 static uint32_t count_chosen(const struct hub_listing *listing)

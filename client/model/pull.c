@@ -280,6 +280,7 @@ static int pull_all(struct pull *pull, struct err *err)
         print_end(pull, true);
         return fs_remove_tree(pull->places.part, err);
     }
+    places_recover(&pull->places, &pull->listing);
     if (known) reuse(pull, &old);
     rc = check_room(pull, err);
     if (!rc) rc = fetch_all(pull, err);

@@ -285,6 +285,23 @@ def test_an_interrupted_pull_goes_on_where_it_was(fleet, hub, how):
     assert beside(fleet) == [".lock-clip-tiny", "clip-tiny"]
 
 
+def test_a_crash_while_publishing_without_hard_links_costs_no_download(fleet, hub):
+    hub.add(NAME)
+    pull(fleet)
+    place = fleet.models / NAME
+    # There files are renamed, not linked: all of them are in .new-NAME alone.
+    (place / "vlmq.json").unlink()
+    place.rename(place.with_name(".new-clip-tiny"))
+    (place.with_name(".new-clip-tiny") / "vocab.json").write_bytes(b"[]")  # is checked again
+    before = len(hub.requests)
+    pull(fleet)
+    fetched = [p for _, p, _ in hub.requests[before:] if "/resolve/" in p]
+    assert len(fetched) == 1 and fetched[0].endswith("/vocab.json")
+    assert (place / "model.safetensors").read_bytes() == WEIGHTS
+    assert (place / "vocab.json").read_bytes() == b"{}"
+    assert beside(fleet) == [".lock-clip-tiny", "clip-tiny"]
+
+
 def test_a_file_that_changed_behind_a_part_is_fetched_whole(fleet, hub):
     hub.add(NAME)
     hub.etags["model.safetensors"] = '"before"'
