@@ -376,7 +376,8 @@ static int run(struct pull *pull, char token[TOKEN_BYTES], struct err *err)
     pull->about.has_token = http.token != NULL;
     if (!rc) rc = http_open(&pull->http, &http, err);
     if (!rc) rc = model_folder(models, pull->options, err);
-    if (!rc) rc = places_open(&pull->places, models, pull->repo, tell_waiting, pull, err);
+    if (!rc) rc = places_name(&pull->places, models, pull->repo, err);
+    if (!rc) rc = places_open(&pull->places, tell_waiting, pull, err);
     return rc ? rc : pull_all(pull, err);
 }
 

@@ -123,6 +123,8 @@ def test_ls_show_and_rm(fleet, hub):
     missing = fleet.vlmq("model", "show", NAME, check=False)
     assert missing.status == 3 and f"vlmq model pull {NAME}" in missing.err
     assert fleet.vlmq("model", "rm", NAME, check=False).status == 3
+    assert fleet.vlmq("model", "rm", "no/such", check=False).status == 3
+    assert not (fleet.models / "no").exists()
 
 
 def test_wrong_command_lines(fleet, hub):
@@ -501,6 +503,18 @@ def test_two_pulls_at_once_are_one(fleet, hub):
     assert first.wait(60) == 0 and second.wait(60) == 0
     assert "already" in second.text()
     assert len(hub.asked("/vocab.json")) == 1
+
+
+def test_rm_tells_that_it_waits_for_a_pull(fleet, hub):
+    hub.add(NAME)
+    hub.stalls["model.safetensors"] = 1000
+    first = fleet.spawn("model", "pull", NAME, name="first")
+    assert hub.stalled.wait(30)
+    second = fleet.spawn("model", "rm", NAME, name="second")
+    wait_for(lambda: "waiting for it" in second.text(), "rm waits")
+    first.send(signal.SIGINT)
+    assert first.wait(30) == 130 and second.wait(30) == 0
+    assert beside(fleet) == [".lock-clip-tiny"]
 
 
 def test_listings_that_are_no_listings(fleet, hub):
