@@ -114,6 +114,7 @@ static int ask_commit(struct pull *pull, struct err *err)
 
 static int ask_listing(struct pull *pull, struct err *err)
 {
+    char next[HUB_URL_BYTES_MAX];
     struct text text;
     struct buf url;
     struct hub_headers headers;
@@ -128,8 +129,9 @@ static int ask_listing(struct pull *pull, struct err *err)
         if (!rc) rc = ask(pull, &text, &headers, buf_str(&url), err);
         if (!rc) rc = hub_tree_parse(&pull->listing, buf_str(&text.buf), text.buf.len, err);
         if (rc || !headers.next[0]) break;
+        rc = http_next(pull->http, next, buf_str(&url), headers.next, err);
         buf_clear(&url);
-        buf_text(&url, headers.next);
+        if (!rc) buf_text(&url, next);
     }
     buf_deinit(&url);
     buf_deinit(&text.buf);

@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         rows = repo.listing()
         more = {}
         if at + hub.page_rows < len(rows):
-            url = f"{hub.url}/api/models/{name}/tree/{repo.commit()}?recursive=1"
+            url = f"{hub.next_at}/api/models/{name}/tree/{repo.commit()}?recursive=1"
             more["Link"] = f'<{url}&cursor={at + hub.page_rows}>; rel="next"'
         self.answer(200, json.dumps(rows[at : at + hub.page_rows]).encode(), **more)
 
@@ -236,6 +236,7 @@ class Hub:
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             self.servers.append(server)
         self.url, self.store_url = (f"http://127.0.0.1:{s.server_port}" for s in self.servers)
+        self.next_at = self.url  # where a listing's next page is said to be
 
     def add(self, name, files=None):
         self.repos[name] = Repo(model() if files is None else files)

@@ -196,6 +196,12 @@ def test_shards_and_a_listing_of_many_pages(fleet, hub):
     pull(fleet)
     have = files(fleet.models / NAME)
     assert set(shards) <= have and "model.safetensors.index.json" in have
+    hub.next_at = ""  # relative
+    assert "already" in pull(fleet).out
+    for hub.next_at in hub.store_url, "http://127.0.0.1:1", "file:///etc", "http://":
+        assert "listing goes on at" in pull(fleet, status=2).err, hub.next_at
+    assert not hub.asked("/api/", "store")
+    hub.next_at = hub.url
     assert "pytorch_model.bin" not in have
     assert fleet.vlmq("model", "show", NAME, "--json").json()["tensors"] == 3
     del repo.files["model-00002-of-00003.safetensors"]
