@@ -153,14 +153,21 @@ static bool put(struct warm *warm, const struct entry *made, struct dropped *dro
     return true;
 }
 
-/* Puts back what taker has taken under this key; false: it has nothing of it. */
-static bool put_back(struct warm *warm, const void *taker, const char *key, void *object,
-                     size_t bytes, struct dropped *dropped)
+/* Puts back what taker has taken under this key; false: it has nothing of it. Its name is that of
+ * the last job: if it is another one, made gets the old one in exchange. */
+static bool put_back(struct warm *warm, const void *taker, struct entry *made,
+                     struct dropped *dropped)
 {
-    struct entry *entry = find(warm, taker, key);
-    if (!entry || entry->object != object || warm->closed) return false;
+    struct entry *entry = find(warm, taker, made->key);
+    if (!entry || entry->object != made->object || warm->closed) return false;
+    if (!str_eq(entry->model, made->model)) {
+        char *const model = entry->model;
+        entry->model = made->model;
+        made->model = model;
+        warm->version++;
+    }
     entry->taker = NULL;
-    entry->bytes = bytes;
+    entry->bytes = made->bytes;
     entry->used = ++warm->uses;
     while (is_over(warm)) drop(warm, oldest(warm), dropped);
     return true;
@@ -187,7 +194,7 @@ void warm_keep(struct warm *warm, const void *taker, const char *key, const char
                          .bytes = bytes};
     lock(warm);
     const uint32_t before = warm->version;
-    const bool back = put_back(warm, taker, key, object, bytes, &dropped);
+    const bool back = put_back(warm, taker, &made, &dropped);
     const bool kept = back || put(warm, &made, &dropped);
     const uint32_t now = warm->version;
     unlock(warm);

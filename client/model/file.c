@@ -30,6 +30,7 @@ struct fetch {
     int fd;
     int64_t have;      /* bytes of the part */
     struct hash *hash; /* of them */
+    bool appended;     /* in this try */
 };
 
 /* ---- the part ---- */
@@ -99,15 +100,16 @@ static int on_begin(void *ctx, long status, const struct hub_headers *headers, s
     if (status == 206 && headers->range_at != f->have)
         return err_set(err, ERR_CORRUPT, "another range came of %s than was asked for",
                        f->file->path);
-    if (status == 200)
-        rc = start_anew(f, err); /* all of it: it has changed, or ranges are not had */
-    if (rc) return rc;
-    const int64_t all = headers->length < 0 ? f->file->bytes : f->have + headers->length;
+    /* Looked at before anything is thrown away: who answers may be no hub at all. */
+    const int64_t from = status == 206 ? f->have : 0;
+    const int64_t all = headers->length < 0 ? f->file->bytes : from + headers->length;
     if (all != f->file->bytes)
         return err_set(err, ERR_CORRUPT,
                        "%s would come with %" PRId64 " bytes; the hub lists %" PRId64,
                        f->file->path, all, f->file->bytes);
-    if (status == 206 || !headers->etag[0]) return 0;
+    if (status == 200)
+        rc = start_anew(f, err); /* all of it: it has changed, or ranges are not had */
+    if (rc || status == 206 || !headers->etag[0]) return rc;
     (void)str_copy(f->etag, sizeof f->etag, headers->etag);
     return fs_put(f->etag_path, f->etag, strlen(f->etag), err);
 }
@@ -118,6 +120,7 @@ static int on_body(void *ctx, const void *data, size_t bytes, struct err *err)
     if ((int64_t)bytes > f->file->bytes - f->have)
         return err_set(err, ERR_CORRUPT, "more comes of %s than the %" PRId64 " bytes listed",
                        f->file->path, f->file->bytes);
+    f->appended = true;
     const int rc = fs_write_all(f->fd, data, bytes, f->part, err);
     if (rc) return rc;
     hash_add(f->hash, data, bytes);
@@ -220,6 +223,7 @@ static int fill(struct fetch *f, uint32_t *wrong, struct err *err)
     while (f->have < f->file->bytes) {
         bool refused = false;
         const int64_t before = f->have;
+        f->appended = false;
         int rc = get(f, &headers, &refused, err);
         if (!rc && f->have < f->file->bytes)
             rc = err_set(err, ERR_UNAVAILABLE, "%s broke off at %" PRId64 " of %" PRId64 " bytes",
@@ -229,7 +233,7 @@ static int fill(struct fetch *f, uint32_t *wrong, struct err *err)
         if (rc == ERR_CORRUPT) {
             struct err anew;
             if (++*wrong >= WRONG_MAX) return rc;
-            if (start_anew(f, &anew)) return err_set(err, anew.code, "%s", anew.msg);
+            if (f->appended && start_anew(f, &anew)) return err_set(err, anew.code, "%s", anew.msg);
         }
         tries = f->have > before ? 1 : tries + 1;
         if (tries >= TRIES_MAX) return rc;

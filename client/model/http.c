@@ -195,6 +195,8 @@ static void set_up(struct http *http, const char *url, struct curl_slist *header
     (void)curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     (void)curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     (void)curl_easy_setopt(easy, CURLOPT_XFERINFODATA, http);
+    /* What is sent to this machine, a token too, takes no way around over http_proxy. */
+    if (is_loopback(url)) (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
     if (ca_file && *ca_file) (void)curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
     if (http->request->from > 0) {
         (void)snprintf(range, 32, "%lld-", (long long)http->request->from);
@@ -269,7 +271,7 @@ static bool is_redirect(long status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/* Where the hub sends us, by a redirect or as the next page. from: what sent us. */
+/* Where the hub sends us. from: what sent us. */
 static int go_to(char url[HUB_URL_BYTES_MAX], const char *from, const char *to, struct err *err)
 {
     const bool secure = strncasecmp(to, "https://", 8) == 0;
@@ -301,6 +303,24 @@ int http_get(struct http *http, const struct http_request *request, long *status
     }
     if (rc) return rc;
     return err_set(err, ERR_INVALID, "the hub redirects more than %d times", REDIRECTS_MAX);
+}
+
+int http_next(const struct http *http, char url[HUB_URL_BYTES_MAX], const char *from,
+              const char *link, struct err *err)
+{
+    char *whole = NULL;
+    CURLU *parsed = parse(from);
+    int rc;
+    if (parsed && curl_url_set(parsed, CURLUPART_URL, link, 0) == CURLUE_OK &&
+        curl_url_get(parsed, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
+        http_same_origin(whole, http->options.endpoint))
+        rc = go_to(url, from, whole, err);
+    else
+        rc = err_set(err, ERR_INVALID, "the hub's listing goes on at %.100s, which is not %.100s",
+                     link, http->options.endpoint);
+    curl_free(whole);
+    curl_url_cleanup(parsed);
+    return rc;
 }
 
 /* ---- opening ---- */

@@ -45,6 +45,11 @@ struct http_request {
 CHECKED int http_get(struct http *http, const struct http_request *request, long *status,
                      struct hub_headers *headers, struct err *err);
 
+/* The address that a Link header of the answer from `from` names, which may be relative (RFC 8288).
+ * ERR_INVALID: it is none, or not the hub's own scheme, host and port. */
+CHECKED int http_next(const struct http *http, char url[HUB_URL_BYTES_MAX], const char *from,
+                      const char *link, struct err *err);
+
 /* Whether two URLs have the same scheme, host and port. */
 bool http_same_origin(const char *a, const char *b);
 

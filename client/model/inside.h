@@ -53,19 +53,28 @@ struct places {
     char part[PATH_MAX];   /* files in the making, named by place_of_part */
     char made[PATH_MAX];   /* whole, not yet at its place */
     char old[PATH_MAX];    /* what had that place */
-    int lock;              /* -1: not held */
+    char lock_path[PATH_MAX];
+    int lock; /* -1: not held */
 };
 
+/* Where they are; touches no disk. */
+CHECKED int places_name(struct places *places, const char *models, const char *repo,
+                        struct err *err);
+/* Whether there is the model, or something that was begun of it. */
+bool places_exist(const struct places *places);
 /* Makes the owner's folder and takes the model's lock, which one process at a time holds. waiting:
  * told once, when it must wait. ERR_CANCELLED: a signal. */
-CHECKED int places_open(struct places *places, const char *models, const char *repo,
-                        void (*waiting)(void *ctx), void *ctx, struct err *err);
+CHECKED int places_open(struct places *places, void (*waiting)(void *ctx), void *ctx,
+                        struct err *err);
 void places_close(struct places *places);
 /* ERR_INVALID: there is something in the model's place that no pull has made. */
 CHECKED int places_check(const struct places *places, struct err *err);
 /* Where the bytes of a file of the listing are kept: whole, or with suffix. */
 CHECKED int places_part(char path[PATH_MAX], const struct places *places,
                         const struct hub_file *file, const char *suffix, struct err *err);
+/* After a crash while publishing where there are no hard links: files that were moved are parts
+ * again, which are read and checked as all parts are. */
+void places_recover(const struct places *places, const struct hub_listing *listing);
 /* Moves all chosen files into their folder, writes vlmq.json, and puts it in the model's place. */
 CHECKED int places_publish(struct places *places, const struct hub_listing *listing,
                            struct model_info *info, struct arena *arena, struct err *err);

@@ -245,6 +245,12 @@ int model_show(struct command *cmd, const struct model_options *options, const c
 
 /* ---- rm ---- */
 
+static void tell_waiting(void *ctx)
+{
+    const char *const *name = ctx;
+    (void)fprintf(stderr, "vlmq: another vlmq fetches %s; waiting for it\n", *name);
+}
+
 int model_rm(struct command *cmd, const struct model_options *options, const char *name,
              struct err *err)
 {
@@ -253,7 +259,9 @@ int model_rm(struct command *cmd, const struct model_options *options, const cha
     if (!model_name_valid(name))
         return err_set(err, ERR_INVALID, "'%.80s' is no model: give OWNER/NAME", name);
     int rc = model_folder(models, options, err);
-    if (!rc) rc = places_open(&places, models, name, NULL, NULL, err);
+    if (!rc) rc = places_name(&places, models, name, err);
+    if (!rc && !places_exist(&places)) rc = err_set(err, ERR_NOT_FOUND, "it is not here");
+    if (!rc) rc = places_open(&places, tell_waiting, &name, err);
     if (!rc) rc = places_remove(&places, err);
     places_close(&places);
     if (rc == ERR_NOT_FOUND)

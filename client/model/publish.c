@@ -3,7 +3,8 @@
  * Beside the model's folder NAME are .lock-NAME, whose lock a pull holds; .part-NAME with what it
  * has got, each file under a name made of its path and hash, so that a pull of any revision goes on
  * with what is the same; .new-NAME, filled by renames when all is there; and .old-NAME, what NAME
- * was before. What a crash leaves of the last two is removed by the next pull. */
+ * was before. What a crash leaves of the last two is removed by the next pull; files that were
+ * renamed to .new-NAME, as there are no hard links, it takes back first. */
 #include "client/model/inside.h"
 #include "common/base/clock.h"
 #include "common/base/fs.h"
@@ -31,12 +32,11 @@ static bool beside(char path[PATH_MAX], const char *models, const char *repo, co
     return used > 0 && used < PATH_MAX - HUB_PATH_BYTES_MAX - 1;
 }
 
-static int take_lock(struct places *places, const char *path, void (*waiting)(void *ctx), void *ctx,
-                     struct err *err)
+static int take_lock(struct places *places, void (*waiting)(void *ctx), void *ctx, struct err *err)
 {
     bool told = false;
     for (;;) {
-        const int rc = fs_lock(&places->lock, path, told ? LOCK_LOOK_MS : 0, err);
+        const int rc = fs_lock(&places->lock, places->lock_path, told ? LOCK_LOOK_MS : 0, err);
         if (!rc) return 0;
         places->lock = -1;
         if (rc != ERR_TIMEOUT) return rc;
@@ -46,20 +46,25 @@ static int take_lock(struct places *places, const char *path, void (*waiting)(vo
     }
 }
 
-int places_open(struct places *places, const char *models, const char *repo,
-                void (*waiting)(void *ctx), void *ctx, struct err *err)
+int places_name(struct places *places, const char *models, const char *repo, struct err *err)
 {
-    char lock[PATH_MAX], owner[PATH_MAX];
     places->lock = -1;
     if (!str_copy(places->models, PATH_MAX, models) || !beside(places->folder, models, repo, "") ||
         !beside(places->part, models, repo, FS_PRIVATE_PREFIX) ||
         !beside(places->made, models, repo, ".new-") ||
-        !beside(places->old, models, repo, ".old-") || !beside(lock, models, repo, ".lock-"))
+        !beside(places->old, models, repo, ".old-") ||
+        !beside(places->lock_path, models, repo, ".lock-"))
         return err_set(err, ERR_INVALID, "the path of the models' folder is too long");
-    (void)str_copy(owner, sizeof owner, lock);
+    return 0;
+}
+
+int places_open(struct places *places, void (*waiting)(void *ctx), void *ctx, struct err *err)
+{
+    char owner[PATH_MAX];
+    (void)str_copy(owner, sizeof owner, places->lock_path);
     *strrchr(owner, '/') = 0;
     int rc = fs_mkdirs(owner, err);
-    if (!rc) rc = take_lock(places, lock, waiting, ctx, err);
+    if (!rc) rc = take_lock(places, waiting, ctx, err);
     return rc;
 }
 
@@ -157,6 +162,26 @@ static int sync_parent(const struct places *places, struct err *err)
     return fs_sync_dir(parent, err);
 }
 
+/* Whether the file is only in the folder that was being filled, with the listed size. */
+static bool is_left(const struct places *places, const struct hub_file *file, char made[PATH_MAX],
+                    char part[PATH_MAX])
+{
+    char whole[PATH_MAX];
+    struct stat info;
+    struct err ignored;
+    return file->chosen && !places_part(whole, places, file, "", &ignored) && !fs_exists(whole) &&
+           !places_part(part, places, file, ".part", &ignored) && !fs_exists(part) &&
+           fs_join(made, PATH_MAX, places->made, file->path) && !lstat(made, &info) &&
+           S_ISREG(info.st_mode) && info.st_size == file->bytes;
+}
+
+void places_recover(const struct places *places, const struct hub_listing *listing)
+{
+    char made[PATH_MAX], part[PATH_MAX];
+    for (uint32_t i = 0; i < listing->count; i++)
+        if (is_left(places, &listing->file[i], made, part)) (void)!rename(made, part);
+}
+
 static uint32_t count_chosen(const struct hub_listing *listing)
 {
     uint32_t count = 0;
@@ -183,9 +208,13 @@ int places_publish(struct places *places, const struct hub_listing *listing,
     return rc ? rc : fs_remove_tree(places->old, err);
 }
 
+bool places_exist(const struct places *places)
+{
+    return fs_exists(places->folder) || fs_exists(places->part);
+}
+
 int places_remove(struct places *places, struct err *err)
 {
-    const bool whole = fs_exists(places->folder), part = fs_exists(places->part);
     struct err foreign;
     int rc = 0;
     if (places_check(places, &foreign))
@@ -193,11 +222,11 @@ int places_remove(struct places *places, struct err *err)
             err_set(err, ERR_INVALID,
                     "%.140s is not from `vlmq model pull`; remove it yourself, if you want it gone",
                     places->folder);
-    else if (!whole && !part)
+    else if (!places_exist(places)) /* another has removed it */
         rc = err_set(err, ERR_NOT_FOUND, "it is not here");
     if (!rc) rc = fs_remove_tree(places->old, err);
     /* Out of sight first: nobody finds half of a model. */
-    if (!rc && whole && rename(places->folder, places->old))
+    if (!rc && fs_exists(places->folder) && rename(places->folder, places->old))
         rc = err_errno(err, errno, "rename to %s", places->old);
     if (!rc) rc = fs_remove_tree(places->old, err);
     if (!rc) rc = fs_remove_tree(places->part, err);

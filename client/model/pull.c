@@ -114,6 +114,7 @@ static int ask_commit(struct pull *pull, struct err *err)
 
 static int ask_listing(struct pull *pull, struct err *err)
 {
+    char next[HUB_URL_BYTES_MAX];
     struct text text;
     struct buf url;
     struct hub_headers headers;
@@ -128,8 +129,9 @@ static int ask_listing(struct pull *pull, struct err *err)
         if (!rc) rc = ask(pull, &text, &headers, buf_str(&url), err);
         if (!rc) rc = hub_tree_parse(&pull->listing, buf_str(&text.buf), text.buf.len, err);
         if (rc || !headers.next[0]) break;
+        rc = http_next(pull->http, next, buf_str(&url), headers.next, err);
         buf_clear(&url);
-        buf_text(&url, headers.next);
+        if (!rc) buf_text(&url, next);
     }
     buf_deinit(&url);
     buf_deinit(&text.buf);
@@ -197,7 +199,7 @@ static int64_t bytes_of(const struct pull *pull, const struct hub_file *file)
 }
 
 /* Says at the beginning what would be said after hours. */
-static int check_room(struct pull *pull, struct err *err)
+static int check_room(const struct pull *pull, struct err *err)
 {
     char a[32], b[32];
     int64_t wanted = 0, room = 0;
@@ -205,7 +207,6 @@ static int check_room(struct pull *pull, struct err *err)
         const struct hub_file *file = &pull->listing.file[i];
         if (!file->chosen) continue;
         const int64_t here = bytes_of(pull, file);
-        pull->meter.bytes_total += file->bytes;
         wanted += here < file->bytes ? file->bytes - here : 0;
     }
     const int rc = fs_free_bytes(&room, pull->places.part, err);
@@ -256,6 +257,14 @@ static void print_end(const struct pull *pull, bool was_here)
     buf_deinit(&out);
 }
 
+static int64_t sum_of(const struct hub_listing *listing)
+{
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < listing->count; i++)
+        if (listing->file[i].chosen) bytes += listing->file[i].bytes;
+    return bytes;
+}
+
 static int pull_all(struct pull *pull, struct err *err)
 {
     struct arena *arena = &pull->cmd->arena;
@@ -267,15 +276,16 @@ static int pull_all(struct pull *pull, struct err *err)
     if (!rc) rc = hub_choose(&pull->listing, pull->repo, pull->options->all, err);
     if (!rc) rc = fs_mkdirs(pull->places.part, err);
     if (rc) return rc;
+    pull->meter.bytes_total = sum_of(&pull->listing);
     const bool known = !model_info_read(&old, pull->places.folder, arena, &ignored);
-    if (known) reuse(pull, &old);
-    rc = check_room(pull, err);
-    if (rc) return rc;
     if (known && is_here(pull, &old)) {
         print_end(pull, true);
         return fs_remove_tree(pull->places.part, err);
     }
-    rc = fetch_all(pull, err);
+    places_recover(&pull->places, &pull->listing);
+    if (known) reuse(pull, &old);
+    rc = check_room(pull, err);
+    if (!rc) rc = fetch_all(pull, err);
     if (rc) return rc;
     struct model_info info = {
         .repository = pull->repo,
@@ -368,7 +378,8 @@ static int run(struct pull *pull, char token[TOKEN_BYTES], struct err *err)
     pull->about.has_token = http.token != NULL;
     if (!rc) rc = http_open(&pull->http, &http, err);
     if (!rc) rc = model_folder(models, pull->options, err);
-    if (!rc) rc = places_open(&pull->places, models, pull->repo, tell_waiting, pull, err);
+    if (!rc) rc = places_name(&pull->places, models, pull->repo, err);
+    if (!rc) rc = places_open(&pull->places, tell_waiting, pull, err);
     return rc ? rc : pull_all(pull, err);
 }
 

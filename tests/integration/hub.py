@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         rows = repo.listing()
         more = {}
         if at + hub.page_rows < len(rows):
-            url = f"{hub.url}/api/models/{name}/tree/{repo.commit()}?recursive=1"
+            url = f"{hub.next_at}/api/models/{name}/tree/{repo.commit()}?recursive=1"
             more["Link"] = f'<{url}&cursor={at + hub.page_rows}>; rel="next"'
         self.answer(200, json.dumps(rows[at : at + hub.page_rows]).encode(), **more)
 
@@ -180,7 +180,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if first else 200)
         self.send_header("ETag", etag)
         if first:
-            self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+            at = first + hub.shift
+            self.send_header("Content-Range", f"bytes {at}-{len(data) - 1}/{len(data)}")
         length = hub.lengths.get(path, len(data) - first)
         if length is None:
             self.send_header("Connection", "close")
@@ -217,6 +218,7 @@ class Hub:
         self.token = "hf_secretTOKEN"
         self.page_rows = 1000
         self.ranges = True
+        self.shift = 0  # added to where a Content-Range says that it begins
         self.redirect = None  # instead of the store
         self.trouble = []  # (status, headers) of the next requests to the hub
         self.lies = {}  # path: contents to give instead, one for each time
@@ -231,9 +233,10 @@ class Hub:
             server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
             server.daemon_threads = True
             server.hub, server.role = self, role
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             self.servers.append(server)
         self.url, self.store_url = (f"http://127.0.0.1:{s.server_port}" for s in self.servers)
+        self.next_at = self.url  # where a listing's next page is said to be
 
     def add(self, name, files=None):
         self.repos[name] = Repo(model() if files is None else files)

@@ -36,7 +36,10 @@ def hub(fleet, folder):
         "HF_ENDPOINT": hub.url + "/",
         "HF_TOKEN": "",
         "HF_HUB_OFFLINE": "0",
-        "NO_PROXY": "127.0.0.1",
+        # What is on this machine is not asked for by way of another.
+        "http_proxy": "http://127.0.0.1:1",
+        "NO_PROXY": "",
+        "no_proxy": "",
     }
     try:
         yield hub
@@ -120,6 +123,8 @@ def test_ls_show_and_rm(fleet, hub):
     missing = fleet.vlmq("model", "show", NAME, check=False)
     assert missing.status == 3 and f"vlmq model pull {NAME}" in missing.err
     assert fleet.vlmq("model", "rm", NAME, check=False).status == 3
+    assert fleet.vlmq("model", "rm", "no/such", check=False).status == 3
+    assert not (fleet.models / "no").exists()
 
 
 def test_wrong_command_lines(fleet, hub):
@@ -191,6 +196,12 @@ def test_shards_and_a_listing_of_many_pages(fleet, hub):
     pull(fleet)
     have = files(fleet.models / NAME)
     assert set(shards) <= have and "model.safetensors.index.json" in have
+    hub.next_at = ""  # relative
+    assert "already" in pull(fleet).out
+    for hub.next_at in hub.store_url, "http://127.0.0.1:1", "file:///etc", "http://":
+        assert "listing goes on at" in pull(fleet, status=2).err, hub.next_at
+    assert not hub.asked("/api/", "store")
+    hub.next_at = hub.url
     assert "pytorch_model.bin" not in have
     assert fleet.vlmq("model", "show", NAME, "--json").json()["tensors"] == 3
     del repo.files["model-00002-of-00003.safetensors"]
@@ -282,6 +293,23 @@ def test_an_interrupted_pull_goes_on_where_it_was(fleet, hub, how):
     assert beside(fleet) == [".lock-clip-tiny", "clip-tiny"]
 
 
+def test_a_crash_while_publishing_without_hard_links_costs_no_download(fleet, hub):
+    hub.add(NAME)
+    pull(fleet)
+    place = fleet.models / NAME
+    # There files are renamed, not linked: all of them are in .new-NAME alone.
+    (place / "vlmq.json").unlink()
+    place.rename(place.with_name(".new-clip-tiny"))
+    (place.with_name(".new-clip-tiny") / "vocab.json").write_bytes(b"[]")  # is checked again
+    before = len(hub.requests)
+    pull(fleet)
+    fetched = [p for _, p, _ in hub.requests[before:] if "/resolve/" in p]
+    assert len(fetched) == 1 and fetched[0].endswith("/vocab.json")
+    assert (place / "model.safetensors").read_bytes() == WEIGHTS
+    assert (place / "vocab.json").read_bytes() == b"{}"
+    assert beside(fleet) == [".lock-clip-tiny", "clip-tiny"]
+
+
 def test_a_file_that_changed_behind_a_part_is_fetched_whole(fleet, hub):
     hub.add(NAME)
     hub.etags["model.safetensors"] = '"before"'
@@ -291,6 +319,22 @@ def test_a_file_that_changed_behind_a_part_is_fetched_whole(fleet, hub):
     pull(fleet)
     again = [h for r, p, h in hub.requests[before:] if r == "store"]
     assert len(again) == 1 and again[0]["If-Range"] == '"before"'
+    assert (fleet.models / NAME / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_a_page_of_somebody_else_costs_no_part(fleet, hub):
+    """What a hotel's network answers for everything until one has signed in."""
+    hub.add(NAME)
+    interrupt(fleet, hub, 100000)
+    hub.lies["model.safetensors"] = [b"<html>Sign in</html>"] * 2
+    assert "the hub lists" in pull(fleet, status=1).err
+    hub.shift = 1  # and what a broken proxy answers
+    assert "another range" in pull(fleet, status=1).err
+    hub.shift = 0
+    before = len(hub.requests)
+    pull(fleet)
+    again = [h for r, p, h in hub.requests[before:] if r == "store"]
+    assert [h["Range"] for h in again] == ["bytes=100000-"]
     assert (fleet.models / NAME / "model.safetensors").read_bytes() == WEIGHTS
 
 
@@ -389,6 +433,15 @@ def test_a_disk_that_is_too_small_is_told_at_once(fleet, hub):
     assert not hub.asked("/resolve/")
 
 
+def test_a_model_that_is_here_needs_no_room(fleet, hub, small_disk):
+    fleet.env["VLMQ_MODELS"] = str(small_disk)
+    repo = hub.add(NAME)
+    pull(fleet)
+    fill(small_disk / "filler")
+    bytes_here = sum(len(repo.files[n]) for n in NEEDED)
+    assert pull(fleet, "--json").json()["bytes"] == bytes_here
+
+
 def test_a_terminal_gets_a_bar(fleet, hub):
     hub.add(NAME)
     hub.stalls["model.safetensors"] = 100000
@@ -456,6 +509,18 @@ def test_two_pulls_at_once_are_one(fleet, hub):
     assert first.wait(60) == 0 and second.wait(60) == 0
     assert "already" in second.text()
     assert len(hub.asked("/vocab.json")) == 1
+
+
+def test_rm_tells_that_it_waits_for_a_pull(fleet, hub):
+    hub.add(NAME)
+    hub.stalls["model.safetensors"] = 1000
+    first = fleet.spawn("model", "pull", NAME, name="first")
+    assert hub.stalled.wait(30)
+    second = fleet.spawn("model", "rm", NAME, name="second")
+    wait_for(lambda: "waiting for it" in second.text(), "rm waits")
+    first.send(signal.SIGINT)
+    assert first.wait(30) == 130 and second.wait(30) == 0
+    assert beside(fleet) == [".lock-clip-tiny"]
 
 
 def test_listings_that_are_no_listings(fleet, hub):

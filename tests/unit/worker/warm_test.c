@@ -220,6 +220,30 @@ static void work(void *arg)
     }
 }
 
+TEST(warm, what_is_put_back_has_the_name_of_the_last_job)
+{
+    UNUSED_STATE;
+    struct warm *warm = warm_new(100, NULL);
+    struct object clip = {0};
+    struct arena arena;
+    char *name[WARM_MAX];
+    arena_init(&arena, 0);
+    KEEP(warm, &one, "clip", "openai/clip", &clip, 10);
+    EXPECT(warm_take(warm, &two, "clip") == &clip);
+    uint32_t before = warm_version(warm);
+    KEEP(warm, &two, "clip", "/models/clip", &clip, 10);
+    EXPECT(warm_version(warm) != before);
+    EXPECT_EQ(warm_models(warm, &arena, name), 1);
+    EXPECT_TEXT(name[0], "/models/clip");
+    EXPECT(warm_take(warm, &one, "clip") == &clip);
+    before = warm_version(warm);
+    KEEP(warm, &one, "clip", "/models/clip", &clip, 10);
+    EXPECT_EQ(warm_version(warm), before);
+    arena_deinit(&arena);
+    warm_free(warm);
+    EXPECT_EQ(clip.freed, 1);
+}
+
 TEST(warm, many_threads_never_share_an_object_and_none_is_lost)
 {
     UNUSED_STATE;
@@ -248,6 +272,7 @@ int main(void)
         RUN(warm, a_full_table_gives_up_the_oldest),
         RUN(warm, closed_it_keeps_nothing),
         RUN(warm, names_are_told_once_each_as_long_as_they_are_loaded),
+        RUN(warm, what_is_put_back_has_the_name_of_the_last_job),
         RUN(warm, many_threads_never_share_an_object_and_none_is_lost),
     };
     return cmocka_run_group_tests_name("warm", tests, NULL, NULL);
