@@ -27,7 +27,7 @@ typedef uint16_t __mmask16;
 #define _CMP_UNORD_Q              3
 #define _MM_FROUND_TO_NEAREST_INT 0
 
-#define EACH     for (int l = 0; l < 16; l++)
+#define EACH for (int l = 0; l < 16; l++)
 /* Not inlined, so that compilers are done soon. */
 #define FUNCTION static __attribute__((noinline, unused))
 #define MAKE(result, name, parameters, expression) \
