@@ -405,7 +405,7 @@ def test_bodies_that_are_too_long_too_short_or_endless(fleet, hub):
 
 def test_trouble_that_passes_and_trouble_that_stays(fleet, hub):
     hub.add(NAME)
-    hub.trouble = [(429, {"Retry_After": 1}), (503, {}), (500, {})]
+    hub.trouble = [(429, {"Retry_After": 1}), (503, {})]
     result = pull(fleet)
     assert "429" in result.err and "trying again" in result.err
     hub.trouble = [(429, {"Retry_After": 4000})]

@@ -45,6 +45,7 @@ static inline void encode_job_init(struct encode_job *job)
     *job = (struct encode_job){.dir = test_dir_new()};
     fake.loads = fake.pictures = fake.texts = fake.largest = fake.fails_at = 0;
     fake.picture_ms = 0;
+    fake.cls = 0;
     fake.no_projection = fake.changes = false;
     fake.backend = NULL;
     harness_init(&job->harness, &job_encode);

@@ -228,6 +228,38 @@ TEST(encode, tells_labels_placeholders_and_near_duplicates)
     encode_job_deinit(&job);
 }
 
+/* What a model computes may be no number, or one that the files have no room for. */
+TEST(encode, numbers_that_are_none_or_do_not_fit_are_not_written)
+{
+    UNUSED_STATE;
+    static const struct {
+        float cls;
+        int dtype;
+        const char *says; /* NULL: it fits */
+    } cases[] = {
+        {NAN, 0, "weights whole"},
+        {-INFINITY, VLMQ__JOBS__ENCODE_FEATURE_DTYPE__ENCODE_FEATURE_DTYPE_F32, "weights whole"},
+        {-65520, 0, "--feature-dtype f32 or bf16"},
+        {65519, 0, NULL},
+        {1e30F, VLMQ__JOBS__ENCODE_FEATURE_DTYPE__ENCODE_FEATURE_DTYPE_BF16, NULL},
+        {3.4e38F, VLMQ__JOBS__ENCODE_FEATURE_DTYPE__ENCODE_FEATURE_DTYPE_BF16, "f32"},
+        {3.4e38F, VLMQ__JOBS__ENCODE_FEATURE_DTYPE__ENCODE_FEATURE_DTYPE_F32, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct encode_job job;
+        encode_job_init(&job);
+        encode_job_tar(&job, "in/0.tar", colours);
+        job.spec.cls = true;
+        job.spec.feature_dtype = (Vlmq__Jobs__EncodeFeatureDtype)cases[i].dtype;
+        fake.cls = cases[i].cls;
+        EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+        EXPECT_EQ(encode_job_work(&job, 0), cases[i].says ? ERR_INVALID : 0);
+        if (cases[i].says) EXPECT(strstr(job.harness.err.msg, cases[i].says));
+        EXPECT(has(&job, "out/0.safetensors") == !cases[i].says);
+        encode_job_deinit(&job);
+    }
+}
+
 TEST(encode, shard_without_any_picture_is_a_shard_of_no_rows)
 {
     UNUSED_STATE;
@@ -262,6 +294,26 @@ TEST(encode, stop_is_noticed_within_a_piece_of_a_slow_model)
     EXPECT(fake.pictures < 30);
     EXPECT(fake.largest <= 17); /* a second's */
     EXPECT(!has(&job, "out/00000.jsonl"));
+    encode_job_deinit(&job);
+}
+
+TEST(encode, stop_is_noticed_between_prompts_of_labels)
+{
+    UNUSED_STATE;
+    /* Nowhere encoded to its end, so it is in no cache. */
+    static const char set[] = "{\"signs\": {\"stop\": \"a stop sign\"}}";
+    struct encode_job job;
+    char labels[PATH_MAX];
+    encode_job_init(&job);
+    encode_job_tar(&job, "in/0.tar", colours);
+    put(&job, "labels.json", set, sizeof set - 1);
+    EXPECT(fs_join(labels, sizeof labels, job.dir, "labels.json"));
+    job.spec.labels = labels;
+    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+    job.harness.host.stop_at_items = 0;
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_CANCELLED);
+    EXPECT(strstr(job.harness.err.msg, "labels"));
+    EXPECT(fake.texts == 0 && fake.pictures == 0);
     encode_job_deinit(&job);
 }
 
@@ -651,8 +703,10 @@ int main(void)
         RUN(encode, writes_embeddings_as_f16_unless_asked_for_other),
         RUN(encode, files_are_the_same_whatever_batches_and_threads),
         RUN(encode, tells_labels_placeholders_and_near_duplicates),
+        RUN(encode, numbers_that_are_none_or_do_not_fit_are_not_written),
         RUN(encode, shard_without_any_picture_is_a_shard_of_no_rows),
         RUN(encode, stop_is_noticed_within_a_piece_of_a_slow_model),
+        RUN(encode, stop_is_noticed_between_prompts_of_labels),
         RUN(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all),
         RUN(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once),
         RUN(encode, model_that_a_worker_has_not_or_that_changes_is_tried_elsewhere),

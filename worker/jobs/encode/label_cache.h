@@ -40,7 +40,7 @@ typedef int label_encode(void *ctx, const uint32_t *ids, uint32_t count, float *
 struct label_cache_options {
     const char *folder;     /* created; NULL: nothing is kept */
     const char *model_hash; /* of the contents of the model's files */
-    const char *arithmetic; /* dtype and what else the bits depend on: "f32", "bf16 avx512" */
+    const char *arithmetic; /* dtype and what else the bits depend on: "F32", "BF16 avx512bf16" */
     const struct tokenizer *tokenizer;
     enum tokenizer_style style;
     uint32_t context, projection;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PROMPTS_AT_ONCE 64 /* of labels; a stop waits for them */
+
 static bool wants_text(const struct encode_options *options)
 {
     return options->labels || options->captions;
@@ -24,6 +26,16 @@ static int check_shape(const struct encode_model *model, const struct encode_opt
                    "the model has no projection, so it gives no embeddings: --embedding, "
                    "--captions, --labels and --near-duplicates need them; --cls and --tokens do "
                    "not");
+}
+
+/* On every CPU the bits are the same, but for what multiplies bf16 by itself. */
+static void name_arithmetic(struct encode_model *model, enum dtype dtype)
+{
+    const struct backend *backend = model->backend;
+    const bool same = str_eq(backend->driver->name, "cpu") &&
+                      (dtype != DTYPE_BF16 || !strstr(backend->arithmetic, "bf16"));
+    (void)snprintf(model->arithmetic, sizeof model->arithmetic, "%s%s%s", dtype_name(dtype),
+                   same ? "" : " ", same ? "" : backend->arithmetic);
 }
 
 static int load(struct encode_model *model, const struct job_env *env,
@@ -42,8 +54,7 @@ static int load(struct encode_model *model, const struct job_env *env,
         const struct clip_config *config = clip_config(model->clip);
         model->shape = clip_shape(model->clip);
         model->grid = (uint32_t)(config->vision.image_size / config->vision.patch_size);
-        (void)snprintf(model->arithmetic, sizeof model->arithmetic, "%s %s",
-                       dtype_name(options->dtype), model->backend->arithmetic);
+        name_arithmetic(model, options->dtype);
         rc = check_shape(model, options, err);
     }
     const bool openai = options->crop == VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI;
@@ -53,8 +64,6 @@ static int load(struct encode_model *model, const struct job_env *env,
                              openai ? PREPROCESS_CROP_OPENAI : PREPROCESS_CROP_HF, err);
     if (!rc && wants_text(options))
         rc = tokenizer_open(&model->tokenizer, files->model_folder, err);
-    /* No other try finds other files. */
-    if (rc == ERR_CORRUPT) err->code = ERR_INVALID;
     return rc ? err_wrap(err, "--model %.80s", options->model) : 0;
 }
 
@@ -100,16 +109,31 @@ static void model_free(void *object)
 
 /* ---- labels ---- */
 
+/* Thousands of prompts take minutes. */
+struct prompts {
+    const struct encode_model *model;
+    const struct job_env *env;
+    int64_t encoded;
+};
+
 static int encode_prompts(void *ctx, const uint32_t *ids, uint32_t count, float *embedding,
                           struct err *err)
 {
-    const struct encode_model *model = ctx;
-    return clip_encode_texts(model->clip, ids, count, embedding, err);
+    struct prompts *prompts = ctx;
+    struct job_progress progress = {.stages_count = 1};
+    progress.stage[0] = (struct job_stage){.name = "labels", .finished = prompts->encoded};
+    job_progress_set(prompts->env, &progress);
+    if (job_stopping(prompts->env) > JOB_STOP_DRAIN)
+        return err_set(err, ERR_CANCELLED, "encoding the labels was stopped");
+    prompts->encoded += count;
+    return clip_encode_texts(prompts->model->clip, ids, count, embedding, err);
 }
 
-static int make_scores(struct encode_model *model, const struct encode_options *options,
-                       const struct encode_files *files, struct err *err)
+static int make_scores(struct encode_model *model, const struct job_env *env,
+                       const struct encode_options *options, const struct encode_files *files,
+                       struct err *err)
 {
+    struct prompts prompts = {.model = model, .env = env};
     struct label_vectors vectors = {0};
     const struct label_cache_options cache = {.folder = files->cache_folder[0] ? files->cache_folder
                                                                                : NULL,
@@ -119,8 +143,9 @@ static int make_scores(struct encode_model *model, const struct encode_options *
                                               .style = TOKENIZER_HF,
                                               .context = model->shape.text_tokens,
                                               .projection = model->shape.projection,
+                                              .batch = PROMPTS_AT_ONCE,
                                               .encode = encode_prompts,
-                                              .ctx = model};
+                                              .ctx = &prompts};
     int rc = label_vectors_get(&vectors, &model->labels, &cache, err);
     if (!rc) {
         const struct scores_options scores = {.vector = vectors.vector,
@@ -134,8 +159,9 @@ static int make_scores(struct encode_model *model, const struct encode_options *
     return rc;
 }
 
-static int get_labels(struct encode_model *model, const struct encode_options *options,
-                      const struct encode_files *files, struct err *err)
+static int get_labels(struct encode_model *model, const struct job_env *env,
+                      const struct encode_options *options, const struct encode_files *files,
+                      struct err *err)
 {
     char hash[HASH_SHA256_TEXT];
     if (!options->labels) {
@@ -151,7 +177,7 @@ static int get_labels(struct encode_model *model, const struct encode_options *o
     labels_hash(hash, &model->labels);
     if (!str_eq(hash, files->labels_hash))
         rc = err_set(err, ERR_INVALID, "the label file changed while it was read");
-    if (!rc) rc = make_scores(model, options, files, err);
+    if (!rc) rc = make_scores(model, env, options, files, err);
     if (rc) {
         drop_labels(model);
         return err_wrap(err, "--labels");
@@ -269,8 +295,10 @@ int encode_model_get(struct encode_model **model, const struct job_env *env,
         (void)str_copy(found->key, sizeof found->key, key);
         rc = check_hash(options, files, load(found, env, options, files, err), err);
     }
-    if (!rc) rc = get_labels(found, options, files, err);
+    if (!rc) rc = get_labels(found, env, options, files, err);
     if (!rc) rc = get_placeholder(found, options, files, err);
+    /* No other try finds other files. */
+    if (rc == ERR_CORRUPT) rc = err->code = ERR_INVALID;
     if (rc)
         model_free(found);
     else

@@ -6,6 +6,7 @@
 #include "common/base/str.h"
 #include "worker/jobs/encode/work.h"
 
+#include <math.h>
 #include <string.h>
 
 #define WAIT_MS 50  /* for an item; a stop is noticed in between */
@@ -159,6 +160,54 @@ static int encode_pictures(struct work *work, const struct piece *piece, struct 
     return rc;
 }
 
+/* ---- numbers ---- */
+
+/* Below it a number is none that becomes infinite in the files. */
+static float limit_of(enum dtype dtype)
+{
+    if (dtype == DTYPE_F16) return 65520.0F;
+    return dtype == DTYPE_BF16 ? 0x1.ffp127F : INFINITY;
+}
+
+/* The first number that is not below the limit; count: there is none. */
+static size_t find_large(const float *vector, size_t count, float limit)
+{
+    size_t i = 0;
+    while (i < count && fabsf(vector[i]) < limit) i++; /* not for NaN */
+    return i;
+}
+
+/* vector: NULL, or count numbers that the model gave, for files in dtype. */
+static int check_numbers(const char *name, const float *vector, size_t count, enum dtype dtype,
+                         struct err *err)
+{
+    const size_t at = vector ? find_large(vector, count, limit_of(dtype)) : count;
+    if (at == count) return 0;
+    if (!isfinite(vector[at]))
+        return err_set(err, ERR_INVALID,
+                       "the model gives no numbers for the %s of a picture: are its weights whole?",
+                       name);
+    return err_set(err, ERR_INVALID,
+                   "the model gives %g for the %s of a picture, which %s cannot hold: use "
+                   "--feature-dtype f32%s",
+                   (double)vector[at], name, dtype_name(dtype),
+                   dtype == DTYPE_F16 ? " or bf16" : "");
+}
+
+static int check_pictures(const struct work *work, uint32_t pictures, struct err *err)
+{
+    const struct work_vectors *vectors = &work->vectors;
+    const struct clip_shape *shape = &work->model->shape;
+    const enum dtype dtype = work->options.feature_dtype;
+    const enum dtype cls = work->options.cls ? dtype : DTYPE_F32; /* it may only be compared */
+    int rc = check_numbers("tokens", vectors->tokens, pictures * tokens_each(work), dtype, err);
+    if (!rc) rc = check_numbers("cls", vectors->cls, (size_t)pictures * shape->hidden, cls, err);
+    if (!rc)
+        rc = check_numbers("embedding", vectors->embedding, (size_t)pictures * shape->projection,
+                           dtype, err);
+    return rc;
+}
+
 static bool is_placeholder(const struct work *work, uint32_t picture, float *cosine)
 {
     const struct work_vectors *vectors = &work->vectors;
@@ -204,8 +253,12 @@ static int encode_captions(struct work *work, const struct piece *piece, struct 
                 buf_str(&sample->caption), sample->caption.len, &options, err);
     }
     if (rc || !captions) return rc;
-    return clip_encode_texts(model->clip, work->vectors.caption_ids, captions,
-                             work->vectors.caption, err);
+    rc = clip_encode_texts(model->clip, work->vectors.caption_ids, captions, work->vectors.caption,
+                           err);
+    return rc ? rc
+              : check_numbers("caption", work->vectors.caption,
+                              (size_t)captions * model->shape.projection,
+                              work->options.feature_dtype, err);
 }
 
 /* Embeddings of the pictures that are kept, to those kept before. */
@@ -316,6 +369,7 @@ static int do_piece(struct work *work, const struct piece *piece, struct err *er
     const int64_t from_ns = now_ns();
     int rc = 0;
     if (piece->pictures) rc = encode_pictures(work, piece, err);
+    if (!rc) rc = check_pictures(work, piece->pictures, err);
     if (!rc) judge(work, piece, fate);
     if (!rc && piece->pictures && work->model->scores)
         rc = scores_rank(work->model->scores, work->vectors.label, work->vectors.embedding,
