@@ -78,7 +78,7 @@ static int find_size(uint32_t size[2], const struct preprocess *preprocess, cons
     const int shorter = src->width <= src->height ? 0 : 1;
     const uint64_t longer = (uint64_t)preprocess->shortest_edge * size[1 - shorter] / size[shorter];
     if (longer > INT32_MAX)
-        return err_set(err, ERR_LIMIT, "a picture of %u x %u is too narrow to be resized",
+        return err_set(err, ERR_INVALID, "a picture of %u x %u is too narrow to be resized",
                        src->width, src->height);
     size[1 - shorter] = (uint32_t)longer;
     size[shorter] = preprocess->shortest_edge;

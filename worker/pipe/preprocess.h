@@ -41,7 +41,7 @@ CHECKED int preprocess_init(struct preprocess *preprocess, const struct preproce
                             uint32_t side, enum preprocess_crop crop, struct err *err);
 /* Fills dst [side, side, 3]. src: any size, gray or RGB; alpha is for who decodes: transformers
  * dropped it up to version 4 and blends on white since. ERR_INVALID: nothing is cropped and this
- * picture is no square of that side; ERR_LIMIT: out of memory. */
+ * picture is no square of that side, or it is too narrow; ERR_LIMIT: out of memory. */
 CHECKED int preprocess_image(uint8_t *dst, const struct preprocess *preprocess,
                              const struct image *src, struct err *err);
 

@@ -359,7 +359,11 @@ TEST(label_cache, sets_and_templates_are_read)
     buf_init(&long_text, 0);
     for (int i = 0; i <= LABELS_TEMPLATES_MAX; i++) buf_printf(&long_text, "%d {}\n", i);
     EXPECT_OK(fs_put(lines, long_text.data, long_text.len, &err), &err);
-    EXPECT_EQ(label_set_read(&labels, set, lines, &err), ERR_LIMIT);
+    EXPECT_EQ(label_set_read(&labels, set, lines, &err), ERR_INVALID);
+    while (long_text.len <= LABEL_TEMPLATES_BYTES_MAX) buf_text(&long_text, "a {}\n");
+    EXPECT_OK(fs_put(lines, long_text.data, long_text.len, &err), &err);
+    EXPECT_EQ(label_set_read(&labels, set, lines, &err), ERR_INVALID);
+    EXPECT(strstr(err.msg, "larger than"));
     EXPECT_EQ(label_set_read(&labels, set, "nowhere.txt", &err), ERR_NOT_FOUND);
     EXPECT_EQ(label_set_read(&labels, "nowhere.json", NULL, &err), ERR_NOT_FOUND);
     buf_deinit(&long_text);

@@ -363,6 +363,13 @@ TEST(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once)
     EXPECT(strstr(job.harness.err.msg, "config.json"));
     job.spec.model = job.model;
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+    job.spec.placeholder = path; /* larger than a body may be: for good */
+    EXPECT(fs_join(path, sizeof path, job.input, "0.tar"));
+    job.spec.body_bytes = 100;
+    EXPECT_EQ(encode_job_plan(&job), ERR_INVALID);
+    EXPECT(strstr(job.harness.err.msg, "--placeholder"));
+    job.spec.placeholder = text("");
+    job.spec.body_bytes = 0;
     EXPECT(fs_join(path, sizeof path, job.model, "model.safetensors"));
     EXPECT_EQ(unlink(path), 0);
     EXPECT_EQ(encode_job_plan(&job), ERR_INVALID);

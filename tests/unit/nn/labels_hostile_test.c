@@ -104,9 +104,10 @@ TEST(text, is_taken_up_to_its_limit)
     EXPECT_OK(labels_parse(&labels, json.data, json.len, &err), &err);
     labels_deinit(&labels);
     make_label(&json, LABELS_NAME_BYTES_MAX + 1, 1);
-    refuse(json.data, json.len, ERR_LIMIT, "the name of the label is longer than 100 bytes");
+    refuse(json.data, json.len, ERR_INVALID, "the name of the label is longer than 100 bytes");
     make_label(&json, 1, LABELS_DESCRIPTION_BYTES_MAX + 1);
-    refuse(json.data, json.len, ERR_LIMIT, "label \"n\": the description is longer than 500 bytes");
+    refuse(json.data, json.len, ERR_INVALID,
+           "label \"n\": the description is longer than 500 bytes");
     buf_deinit(&json);
 }
 
@@ -118,7 +119,7 @@ TEST(text, is_quoted_in_whole_characters)
     buf_text(&json, "{\"x\": {\"y"); /* so that the cut falls into a character */
     for (int i = 0; i < 60; i++) buf_text(&json, "\xc3\xa9");
     buf_text(&json, "\": \"c\"}}");
-    refuse(json.data, json.len, ERR_LIMIT, "\xc3\xa9\": the name of the label is longer");
+    refuse(json.data, json.len, ERR_INVALID, "\xc3\xa9\": the name of the label is longer");
     buf_deinit(&json);
 }
 
@@ -162,12 +163,12 @@ TEST(file, with_too_much_is_refused)
     EXPECT_EQ(labels.labels_count, LABELS_COUNT_MAX);
     labels_deinit(&labels);
     make_many(&json, LABELS_CATEGORIES_MAX + 1, 1);
-    refuse(json.data, json.len, ERR_LIMIT, "1001 categories, more than 1000");
+    refuse(json.data, json.len, ERR_INVALID, "1001 categories, more than 1000");
     make_many(&json, LABELS_CATEGORIES_MAX, 101);
-    refuse(json.data, json.len, ERR_LIMIT, "101000 labels, more than 100000");
+    refuse(json.data, json.len, ERR_INVALID, "101000 labels, more than 100000");
     buf_clear(&json);
     make_label(&json, 1, LABELS_FILE_BYTES_MAX);
-    refuse(json.data, json.len, ERR_LIMIT, "larger than");
+    refuse(json.data, json.len, ERR_INVALID, "larger than");
     buf_deinit(&json);
 }
 
@@ -205,7 +206,7 @@ TEST(templates, that_are_wrong_are_refused_and_the_old_ones_stay)
     refuse_template(" {}", ERR_INVALID, "space");
     refuse_template("{}\xc3", ERR_INVALID, "not valid UTF-8");
     memset(text + 2, '.', LABELS_TEMPLATE_BYTES_MAX - 1);
-    refuse_template(text, ERR_LIMIT, "longer than 200 bytes");
+    refuse_template(text, ERR_INVALID, "longer than 200 bytes");
 }
 
 TEST(templates, are_bounded_in_number)
@@ -217,12 +218,12 @@ TEST(templates, are_bounded_in_number)
     struct buf json;
     for (uint32_t i = 0; i <= LABELS_TEMPLATES_MAX; i++) many[i] = "{}";
     refuse_templates(many, 0, ERR_INVALID, "there is no template");
-    refuse_templates(many, LABELS_TEMPLATES_MAX + 1, ERR_LIMIT, "129 templates, more than 128");
+    refuse_templates(many, LABELS_TEMPLATES_MAX + 1, ERR_INVALID, "129 templates, more than 128");
     buf_init(&json, 0);
     make_many(&json, 100, 1000);
     EXPECT_OK(labels_parse(&labels, json.data, json.len, &err), &err);
     EXPECT_OK(labels_use_templates(&labels, many, 10, &err), &err);
-    EXPECT_EQ(labels_use_templates(&labels, many, 11, &err), ERR_LIMIT);
+    EXPECT_EQ(labels_use_templates(&labels, many, 11, &err), ERR_INVALID);
     EXPECT_EQ(labels.templates_count, 10);
     labels_deinit(&labels);
     buf_deinit(&json);

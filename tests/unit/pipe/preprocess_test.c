@@ -161,7 +161,7 @@ TEST(preprocess, takes_no_more_memory_for_a_picture_as_narrow_as_a_line)
     image_deinit(&image);
     init(&preprocess, "{\"size\": 16384}", 224);
     EXPECT(image_init(&image, 1, 200000, 3));
-    EXPECT_EQ(preprocess_image(pixels, &preprocess, &image, &err), ERR_LIMIT);
+    EXPECT_EQ(preprocess_image(pixels, &preprocess, &image, &err), ERR_INVALID);
     EXPECT_TEXT(err.msg, "a picture of 1 x 200000 is too narrow to be resized");
     image_deinit(&image);
 }

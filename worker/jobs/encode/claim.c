@@ -67,7 +67,8 @@ static int look_at_placeholder(struct encode_files *files, const struct encode_o
     struct buf picture;
     if (!options->placeholder) return 0;
     buf_init(&picture, 0);
-    const int rc = fs_read(&picture, options->placeholder, options->body_bytes, err);
+    int rc = fs_read(&picture, options->placeholder, options->body_bytes, err);
+    if (rc == ERR_LIMIT && picture.len > options->body_bytes) rc = err->code = ERR_INVALID;
     if (!rc) hash_sha256_text(files->placeholder_hash, buf_str(&picture), picture.len);
     buf_deinit(&picture);
     return rc ? err_wrap(err, "--placeholder") : 0;

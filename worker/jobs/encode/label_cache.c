@@ -49,12 +49,14 @@ static int read_templates(struct labels *labels, const char *path, struct err *e
     char *rest = NULL;
     buf_init(&text, LABEL_TEMPLATES_BYTES_MAX);
     int rc = fs_read(&text, path, LABEL_TEMPLATES_BYTES_MAX, err);
+    /* A full buffer: the file is too large; else memory ran out. */
+    if (rc == ERR_LIMIT && text.len == LABEL_TEMPLATES_BYTES_MAX) rc = err->code = ERR_INVALID;
     if (!rc && text.len && strlen(text.data) != text.len)
         rc = err_set(err, ERR_INVALID, "%.100s is no text: it has a zero byte", path);
     for (char *at = rc || !text.len ? NULL : strtok_r(text.data, "\r\n", &rest); at && !rc;
          at = strtok_r(NULL, "\r\n", &rest)) {
         if (count == LABELS_TEMPLATES_MAX)
-            rc = err_set(err, ERR_LIMIT, "%.100s has more than %d templates", path,
+            rc = err_set(err, ERR_INVALID, "%.100s has more than %d templates", path,
                          LABELS_TEMPLATES_MAX);
         else
             line[count++] = at;

@@ -34,7 +34,7 @@ static int check_text(const char *text, size_t bytes_max, const char *what, stru
     const size_t bytes = strlen(text);
     if (bytes == 0) return err_set(err, ERR_INVALID, "%s is empty", what);
     if (bytes > bytes_max)
-        return err_set(err, ERR_LIMIT, "%s is longer than %zu bytes", what, bytes_max);
+        return err_set(err, ERR_INVALID, "%s is longer than %zu bytes", what, bytes_max);
     if (text[0] == ' ' || text[bytes - 1] == ' ')
         return err_set(err, ERR_INVALID, "%s starts or ends with a space", what);
     for (const char *c = text; *c; c++) {
@@ -103,7 +103,7 @@ static int make_room(struct labels *labels, json_t *tree, struct err *err)
         return err_set(err, ERR_INVALID,
                        "there are no labels; write {\"category\": {\"label\": \"description\"}}");
     if (categories > LABELS_CATEGORIES_MAX)
-        return err_set(err, ERR_LIMIT, "there are %zu categories, more than %d", categories,
+        return err_set(err, ERR_INVALID, "there are %zu categories, more than %d", categories,
                        LABELS_CATEGORIES_MAX);
     json_object_foreach(tree, name, members)
     {
@@ -116,7 +116,7 @@ static int make_room(struct labels *labels, json_t *tree, struct err *err)
         count += json_object_size(members);
     }
     if (count > LABELS_COUNT_MAX)
-        return err_set(err, ERR_LIMIT, "there are %zu labels, more than %d", count,
+        return err_set(err, ERR_INVALID, "there are %zu labels, more than %d", count,
                        LABELS_COUNT_MAX);
     labels->category = arena_try(&labels->arena, categories * sizeof *labels->category);
     labels->label = arena_try(&labels->arena, count * sizeof *labels->label);
@@ -229,7 +229,8 @@ int labels_parse(struct labels *labels, const char *json, size_t bytes, struct e
     memset(labels, 0, sizeof *labels);
     arena_init(&labels->arena, 0);
     if (bytes > LABELS_FILE_BYTES_MAX) {
-        rc = err_set(err, ERR_LIMIT, "the labels are larger than %d bytes", LABELS_FILE_BYTES_MAX);
+        rc =
+            err_set(err, ERR_INVALID, "the labels are larger than %d bytes", LABELS_FILE_BYTES_MAX);
         goto out;
     }
     if (bytes >= MARK_BYTES && memcmp(json, MARK, MARK_BYTES) == 0) {
@@ -250,6 +251,7 @@ int labels_read(struct labels *labels, const char *path, struct err *err)
     memset(labels, 0, sizeof *labels);
     buf_init(&text, 0);
     int rc = fs_read(&text, path, LABELS_FILE_BYTES_MAX, err);
+    if (rc == ERR_LIMIT && text.len > LABELS_FILE_BYTES_MAX) rc = err->code = ERR_INVALID;
     if (!rc) {
         rc = labels_parse(labels, buf_str(&text), text.len, err);
         if (rc) (void)err_wrap(err, "%s", path);
@@ -276,10 +278,10 @@ int labels_use_templates(struct labels *labels, const char *const *templates, ui
 {
     if (count == 0) return err_set(err, ERR_INVALID, "there is no template");
     if (count > LABELS_TEMPLATES_MAX)
-        return err_set(err, ERR_LIMIT, "there are %u templates, more than %d", count,
+        return err_set(err, ERR_INVALID, "there are %u templates, more than %d", count,
                        LABELS_TEMPLATES_MAX);
     if ((uint64_t)count * labels->labels_count > LABELS_PROMPTS_MAX)
-        return err_set(err, ERR_LIMIT,
+        return err_set(err, ERR_INVALID,
                        "%u templates for %u labels make more than %d prompts; use fewer of either",
                        count, labels->labels_count, LABELS_PROMPTS_MAX);
     for (uint32_t i = 0; i < count; i++) {

@@ -17,7 +17,7 @@
  * has several prompts; their embeddings are averaged (Radford et al., "Learning Transferable Visual
  * Models From Natural Language Supervision", 2021, section 3.1.4).
  *
- * Errors are ERR_INVALID, ERR_LIMIT above a limit or out of memory, and those of fs_read; the
+ * Errors are ERR_INVALID (also above a limit), ERR_LIMIT out of memory, and those of fs_read; the
  * sentence names category and label. docs/labels.md tells users the same. */
 #ifndef WORKER_NN_TEXT_LABELS_H
 #define WORKER_NN_TEXT_LABELS_H
