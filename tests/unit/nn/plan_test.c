@@ -29,7 +29,7 @@ TEST(plan, those_that_follow_each_other_share_memory)
     EXPECT_EQ(plan.buffer[second].offset, 0);
     EXPECT_EQ(plan.buffer[first].offset, 3008);
     EXPECT_EQ(plan.buffer[third].offset, 3008);
-    char memory[1];
+    char memory[3008 + 1024];
     EXPECT(plan_at(&plan, third, memory) == memory + 3008);
 }
 
