@@ -261,7 +261,7 @@ def test_what_a_killed_worker_leaves_is_made_again_byte_for_byte(quick, sample, 
 
 def test_a_cancelled_job_ends_soon_and_a_drained_worker_hands_over(quick, sample, folder):
     for shard in range(2):
-        write_tar(folder / "in" / f"{shard:05}.tar", sample, 300, first=300 * shard)
+        write_tar(folder / "in" / f"{shard:05}.tar", sample, 2000, first=2000 * shard)
     run(quick, "in", "calm")
     job = quick.submit("encode", "in", "--output", "gone", "--model", MODEL)
     wait_for(lambda: quick.job(job)["state"] == "running", "it runs")

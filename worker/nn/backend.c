@@ -17,7 +17,7 @@ static const struct backend_driver *const drivers[] = {
 #undef BACKEND
 };
 
-#define DRIVERS_COUNT (sizeof drivers / sizeof *drivers)
+#define DRIVERS_COUNT (sizeof drivers / sizeof drivers[0])
 
 /* "cuda:0" is a device of the driver "cuda". */
 static bool is_of(const char *device, const char *driver)

@@ -96,8 +96,10 @@ static int enter(struct walk *walk, size_t path_bytes, struct err *err)
         if (!level->sorted) rc = err_set(err, ERR_LIMIT, "no memory for a folder's names");
     }
     const char *at = buf_str(&level->names);
-    for (size_t i = 0; !rc && i < level->count; i++, at += strlen(at) + 1) level->sorted[i] = at;
-    if (!rc && level->count) qsort(level->sorted, level->count, sizeof *level->sorted, by_name);
+    if (!rc && level->sorted) {
+        for (size_t i = 0; i < level->count; i++, at += strlen(at) + 1) level->sorted[i] = at;
+        qsort(level->sorted, level->count, sizeof *level->sorted, by_name);
+    }
     walk->depth++; /* also after an error: leave frees it */
     return rc;
 }

@@ -142,7 +142,7 @@ int sample_index_add(struct sample_index *index, const char *name, int64_t place
     const bool again = slot && found != ENDING_NONE &&
                        (index->entry[slot->entry].seen & UINT64_C(1) << found) != 0;
     const int rc = !slot || again ? begin(index, &slot, name, key_bytes, err) : 0;
-    if (!rc && found != ENDING_NONE)
+    if (!rc && slot && found != ENDING_NONE)
         take(&index->entry[slot->entry], found, (struct sample_file){place, bytes});
     return rc;
 }

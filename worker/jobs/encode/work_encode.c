@@ -402,7 +402,7 @@ static void give_back(struct work *work, struct work_item *item)
 static void gather(struct work *work, struct piece *piece)
 {
     piece->items = piece->pictures = 0;
-    while (piece->items < work->items_count) {
+    while (piece->item && piece->items < work->items_count) {
         struct work_item *item = work->order[(work->next + piece->items) % work->items_count];
         if (!item || (!item->status && piece->pictures == work->piece)) return;
         piece->item[piece->items++] = item;

@@ -204,8 +204,8 @@ SIMD_INLINE void fetch_ahead(struct ahead *ahead, const struct place *next, size
 static void multiply_rows(struct place at, size_t rows, uint32_t panels, enum linear_form form,
                           struct ahead ahead)
 {
-    const size_t count = (rows + LINEAR_TILE_ROWS - 1) / LINEAR_TILE_ROWS;
-    ahead.share = (ahead.bytes / count + 64) / 64 * 64;
+    const size_t tiles_count = rows / LINEAR_TILE_ROWS + 1;
+    ahead.share = (ahead.bytes / tiles_count + 64) / 64 * 64;
     while (rows) {
         const size_t height = rows < LINEAR_TILE_ROWS ? rows : LINEAR_TILE_ROWS;
         const struct place here = at;
@@ -425,16 +425,13 @@ static void pack_row(uint8_t *dst, const struct source *source, enum dtype type,
 }
 
 /* Packets of 16 rows, side by side. */
-#define TURN(type)                                                                            \
-    static void turn_##type(type *restrict dst, const uint8_t *restrict rows, size_t packets) \
-    {                                                                                         \
-        for (size_t k = 0; k < packets; k++)                                                  \
-            for (size_t j = 0; j < LINEAR_PANEL; j++)                                         \
-                memcpy(&dst[k * LINEAR_PANEL + j], rows + j * PACK_BYTES + k * sizeof *dst,   \
-                       sizeof *dst);                                                          \
-    }
-TURN(uint16_t)
-TURN(uint32_t)
+SIMD_INLINE void turn(uint8_t *restrict dst, const uint8_t *restrict rows, size_t packets,
+                      const size_t bytes)
+{
+    for (size_t k = 0; k < packets; k++)
+        for (size_t j = 0; j < LINEAR_PANEL; j++)
+            memcpy(dst + (k * LINEAR_PANEL + j) * bytes, rows + j * PACK_BYTES + k * bytes, bytes);
+}
 
 void CPU_NAME(linear_pack)(const struct linear_pack_job *job, uint32_t panel)
 {
@@ -465,11 +462,11 @@ void CPU_NAME(linear_pack)(const struct linear_pack_job *job, uint32_t panel)
             if (weight->offset)
                 for (size_t i = 0; i < count; i++) sum[j] += (int8_t)row[i];
         }
-        void *to = dst + k * LINEAR_PANEL * packet_bytes;
+        uint8_t *to = dst + k * LINEAR_PANEL * packet_bytes;
         if (packet_bytes == 2)
-            turn_uint16_t(to, rows, packets);
+            turn(to, rows, packets, 2);
         else
-            turn_uint32_t(to, rows, packets);
+            turn(to, rows, packets, 4);
     }
     for (size_t j = 0; weight->offset && j < LINEAR_PANEL; j++)
         weight->offset[panel * LINEAR_PANEL + j] = 128 * sum[j];

@@ -204,20 +204,19 @@ void CPU_NAME(kernel_pool)(const void *any, size_t first, size_t count)
     }
 }
 
-/* A patch's levels looked up in a table of out's type, and zeros behind them. */
-#define COPY_LEVELS(type)                                                               \
-    static void copy_levels_##type(type *out, const type *table, const uint8_t *pixels, \
-                                   size_t patch, size_t line, size_t columns)           \
-    {                                                                                   \
-        size_t column = 0;                                                              \
-        for (size_t c = 0; c < 3; c++)                                                  \
-            for (size_t y = 0; y < patch; y++)                                          \
-                for (size_t x = 0; x < patch; x++)                                      \
-                    out[column++] = table[c * 256 + pixels[(y * line + x) * 3 + c]];    \
-        for (; column < columns; column++) out[column] = 0;                             \
-    }
-COPY_LEVELS(float)
-COPY_LEVELS(uint16_t)
+/* A patch's levels looked up in a table of elements of so many bytes, and zeros behind them. */
+SIMD_INLINE void copy_levels(uint8_t *out, const uint8_t *table, const uint8_t *pixels,
+                             size_t patch, size_t line, size_t columns, const size_t bytes)
+{
+    size_t column = 0;
+    for (size_t c = 0; c < 3; c++)
+        for (size_t y = 0; y < patch; y++)
+            for (size_t x = 0; x < patch; x++) {
+                const size_t level = c * 256 + pixels[(y * line + x) * 3 + c];
+                memcpy(out + column++ * bytes, table + level * bytes, bytes);
+            }
+    memset(out + column * bytes, 0, (columns - column) * bytes);
+}
 
 void CPU_NAME(kernel_patches)(const void *any, size_t first, size_t count)
 {
@@ -226,6 +225,7 @@ void CPU_NAME(kernel_patches)(const void *any, size_t first, size_t count)
     const size_t grid = side / patch, columns = columns_of(&op->out);
     const uint8_t *pixels = op->pixels.data;
     const float *table = op->table.data;
+    uint8_t *out = op->out.data;
     uint16_t half[3 * 256];
     if (op->out.dtype != DTYPE_F32)
         for (size_t i = 0; i < 3 * 256; i += VEC_LANES)
@@ -234,10 +234,10 @@ void CPU_NAME(kernel_patches)(const void *any, size_t first, size_t count)
         const size_t picture = row / (grid * grid), i = row / grid % grid, j = row % grid;
         const uint8_t *corner = pixels + ((picture * side + i * patch) * side + j * patch) * 3;
         if (op->out.dtype == DTYPE_F32)
-            copy_levels_float((float *)op->out.data + row * columns, table, corner, patch, side,
-                              columns);
+            copy_levels(out + row * columns * 4, (const uint8_t *)table, corner, patch, side,
+                        columns, 4);
         else
-            copy_levels_uint16_t((uint16_t *)op->out.data + row * columns, half, corner, patch,
-                                 side, columns);
+            copy_levels(out + row * columns * 2, (const uint8_t *)half, corner, patch, side,
+                        columns, 2);
     }
 }
