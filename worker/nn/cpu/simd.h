@@ -110,7 +110,7 @@ SIMD_INLINE void vec_write(void *array, enum dtype dtype, size_t index, vec a, s
         vec_store_bf16(at, a);
     else
         vec_store_f16(at, a);
-    if (count < VEC_LANES) memcpy(dst, half, count * sizeof *half);
+    if (count < VEC_LANES) memcpy(dst, at, count * sizeof *at);
 }
 
 /* Rounded to a type, as a number again. */
