@@ -383,7 +383,7 @@ TEST(urls, wait_for_a_slow_row_in_a_file)
     add(&scene, "files/a?delay_ms=1500", "");
     (void)snprintf(big, sizeof big, "big/%d", BYTES);
     for (uint32_t i = 1; i < ROWS; i++) add(&scene, big, ""); /* it is asked for once */
-    scene.spec.timeout_ms = 300000; /* of a crowded machine */
+    scene.spec.timeout_ms = 300000;                           /* of a crowded machine */
     run(&scene);
     for (uint32_t i = 0; i < ROWS; i++) {
         EXPECT_OK(next(&scene, &found), &scene.err);
