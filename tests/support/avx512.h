@@ -21,6 +21,9 @@ typedef struct {
 typedef struct {
     int32_t x[8];
 } __m256i;
+typedef struct {
+    int32_t x[4];
+} __m128i;
 typedef uint16_t __mmask16;
 
 #define _CMP_LT_OQ                17
@@ -96,6 +99,11 @@ FUNCTION void _mm256_storeu_si256(__m256i *p, __m256i a)
     memcpy(p, &a, sizeof a);
 }
 
+FUNCTION void _mm_storeu_si128(__m128i *p, __m128i a)
+{
+    memcpy(p, &a, sizeof a);
+}
+
 FUNCTION uint16_t half_at(const void *from, int i)
 {
     uint16_t half;
@@ -123,6 +131,13 @@ FUNCTION __m256i _mm512_cvtepi32_epi16(__m512i a)
 {
     __m256i r;
     EACH half_put(&r, l, (uint16_t)a.x[l]);
+    return r;
+}
+
+FUNCTION __m128i _mm512_cvtepi32_epi8(__m512i a)
+{
+    __m128i r;
+    EACH((uint8_t *)&r)[l] = (uint8_t)a.x[l];
     return r;
 }
 

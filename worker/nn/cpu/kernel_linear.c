@@ -70,6 +70,7 @@ SIMD_INLINE void multiply_tile(const struct place *at, const int rows, const int
                     ? veci_all(0)
                     : veci_load(at->sums + (size_t)r * at->sums_stride + (size_t)p * LINEAR_PANEL);
     }
+    SIMD_UNROLL(4)
     for (size_t k = 0; k < packets; k++) {
         veci w[LINEAR_TILE_PANELS];
         SIMD_UNROLL(4)
@@ -130,6 +131,17 @@ static tile *const tiles[LINEAR_FORMS_COUNT][LINEAR_TILE_ROWS] = {
 #endif
 };
 
+/* Rows of x lie far apart: each is asked for some rows before it is read. */
+#define ROWS_AHEAD 4
+SIMD_INLINE void fetch_row(const struct linear_job *job, size_t r, size_t first, size_t count)
+{
+    const struct tensor *x = &job->op->x;
+    const size_t bytes = dtype_bytes(x->dtype);
+    if (r >= job->rows) return;
+    const uint8_t *at = (const uint8_t *)x->data + (r * job->columns + first) * bytes;
+    for (size_t i = 0; i < count * bytes; i += 64) __builtin_prefetch(at + i, 0, 3);
+}
+
 /* A block's part of x, row by row, as packets: elements first to first + count - 1 of K. */
 static void load_reals(uint32_t *row, const struct linear_job *job, size_t r, size_t first,
                        size_t count)
@@ -139,6 +151,7 @@ static void load_reals(uint32_t *row, const struct linear_job *job, size_t r, si
     const enum dtype type = job->weight->base.dtype;
     const size_t start = r * job->columns + first;
     const bool is_rounded = type == DTYPE_F32 || type == x->dtype;
+    fetch_row(job, r + ROWS_AHEAD, first, count);
     if (form == LINEAR_BF16_PAIRS) {
         for (size_t i = 0; i < count; i += VEC_LANES)
             vec_write(row, DTYPE_BF16, i, vec_read(x->data, x->dtype, start + i, count - i),
@@ -363,9 +376,7 @@ static void to_levels(int8_t *dst, const void *data, enum dtype dtype, size_t fi
     const vec top = vec_all(127.0f), bottom = vec_all(-127.0f), by = vec_all(factor);
     for (size_t i = 0; i < count; i += VEC_LANES) {
         const vec level = vec_mul(vec_read(data, dtype, first + i, count - i), by);
-        int32_t lane[VEC_LANES];
-        veci_store(lane, vec_to_int(vec_max(vec_min(level, top), bottom)));
-        for (size_t l = 0; l < VEC_LANES; l++) dst[i + l] = (int8_t)lane[l];
+        veci_store_i8(dst + i, vec_to_int(vec_max(vec_min(level, top), bottom)));
     }
 }
 

@@ -16,6 +16,7 @@
  *   vec_pow2(n)           2^n for n from -126 to 127
  *   veci_madd(s, a, b)    s + a0 * b0 + a1 * b1 in each lane, of its two i16
  *   veci_widen_i8(p)      32 i8 as 32 i16
+ *   veci_store_i8(p, a)   each lane, from -128 to 127, as an i8: 16 of them
  *
  * Without a macro it is portable C: so tests and tools see it. */
 #ifndef NN_CPU_SIMD_H

@@ -186,4 +186,12 @@ SIMD_INLINE veci veci_widen_i8(const int8_t *src)
                          _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(src + 16))));
 }
 
+SIMD_INLINE void veci_store_i8(int8_t *dst, veci a)
+{
+    const __m256i pairs = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
+    const __m128i bytes =
+        _mm_packs_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+    _mm_storeu_si128((__m128i *)dst, bytes);
+}
+
 #endif

@@ -161,6 +161,11 @@ SIMD_INLINE veci veci_widen_i8(const int8_t *src)
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)src));
 }
 
+SIMD_INLINE void veci_store_i8(int8_t *dst, veci a)
+{
+    _mm_storeu_si128((__m128i *)dst, _mm512_cvtepi32_epi8(a));
+}
+
 /* sum + the four products u8 * i8 of each lane, all exact. gcc 12 makes copies of registers around
  * the intrinsic that halve its speed. */
 #define VECI_HAS_QUADS 1

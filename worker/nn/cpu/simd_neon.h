@@ -199,6 +199,13 @@ SIMD_INLINE veci veci_widen_i8(const int8_t *src)
     return r;
 }
 
+SIMD_INLINE void veci_store_i8(int8_t *dst, veci a)
+{
+    const int16x8_t low = vcombine_s16(vmovn_s32(a.q[0]), vmovn_s32(a.q[1]));
+    const int16x8_t high = vcombine_s16(vmovn_s32(a.q[2]), vmovn_s32(a.q[3]));
+    vst1q_s8(dst, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+}
+
 #undef SIMD_EACH
 
 #endif

@@ -223,6 +223,11 @@ SIMD_INLINE veci veci_widen_i8(const int8_t *src)
     return r;
 }
 
+SIMD_INLINE void veci_store_i8(int8_t *dst, veci a)
+{
+    SIMD_EACH dst[l] = (int8_t)a.x[l];
+}
+
 #undef SIMD_EACH
 
 #endif

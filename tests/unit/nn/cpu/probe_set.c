@@ -45,6 +45,7 @@ OP(all, veci_store(out, veci_all(-7)))
 OP(widen_i8, veci_store(out, veci_widen_i8((const int8_t *)pa)))
 OP(madd, veci_store(out, veci_madd(ic, veci_widen_i8((const int8_t *)pa),
                                    veci_widen_i8((const int8_t *)pb))))
+OP(store_i8, veci_store(out, ia); veci_store_i8((int8_t *)out, veci_shift_right(ia, 24)))
 #undef OP
 
 static const struct probe_op ops[] = {
@@ -56,7 +57,7 @@ static const struct probe_op ops[] = {
     OP(fma),     OP(fnma),      OP(select),  OP(abs),      OP(signed), OP(sum),      OP(largest),
     OP(exp),     OP(erf),       OP(tanh),    OP(sigmoid),  OP(to_int), OP(of_int),   OP(pow2),
     OP(int_add), OP(int_sub),   OP(int_max), OP(int_and),  OP(int_or), OP(int_xor),  OP(int_left),
-    OP(bits),    OP(int_right), OP(all),     OP(widen_i8), OP(madd),   {NULL, NULL},
+    OP(bits),    OP(int_right), OP(all),     OP(widen_i8), OP(madd),   OP(store_i8), {NULL, NULL},
 #undef OP
 };
 

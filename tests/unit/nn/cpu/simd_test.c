@@ -127,6 +127,20 @@ static void madd_is_exact(void **unused)
     }
 }
 
+static void bytes_are_stored(void **unused)
+{
+    (void)unused;
+    int32_t wide[LANES];
+    int8_t narrow[LANES + 1];
+    for (int round = 0; round < 200; round++) {
+        for (int l = 0; l < LANES; l++) wide[l] = (int)(random_bits() & 255) - 128;
+        narrow[LANES] = 77;
+        veci_store_i8(narrow, veci_load(wide));
+        for (int l = 0; l < LANES; l++) assert_int_equal(narrow[l], wide[l]);
+        assert_int_equal(narrow[LANES], 77);
+    }
+}
+
 /* All lengths of a tail, all pairs of types; nothing behind the last element is touched. */
 static void check_conversions(const struct probe *probe, enum dtype from, enum dtype to)
 {
@@ -166,6 +180,7 @@ int main(void)
         cmocka_unit_test(the_portable_fma_sees_what_a_double_loses),
         cmocka_unit_test(sums_are_a_tree),
         cmocka_unit_test(madd_is_exact),
+        cmocka_unit_test(bytes_are_stored),
         cmocka_unit_test(numbers_are_read_and_written_as_dtype_h_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
