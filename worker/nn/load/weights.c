@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define BLOCK 4096 /* numbers that are looked at together */
+#define BLOCK 1024 /* numbers that are looked at together */
 
 void weight_table_add(struct weight_table *table, const struct weight_row *row)
 {
@@ -109,42 +109,45 @@ static void place_fields(const struct weight_table *table, enum weight_kind kind
     }
 }
 
-/* Whether no exponent is all ones: neither infinite nor NaN. */
-static bool is_finite_32(const uint32_t *bits, size_t count)
+/* Whether no exponent is all ones: neither infinite nor NaN. Such a one carries into the highest
+ * bit. A block's length is known here, so that a compiler takes vectors: as fast as memory. */
+static bool is_finite_32(const uint32_t bits[BLOCK])
 {
-    uint32_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t size = bits[i] & 0x7fffffffu;
-        largest = size > largest ? size : largest;
-    }
-    return largest < 0x7f800000u;
+    uint32_t sums = 0;
+    for (size_t i = 0; i < BLOCK; i++) sums |= (bits[i] & 0x7fffffffu) + 0x00800000u;
+    return !(sums & 0x80000000u);
 }
 
-static bool is_finite_16(const uint16_t *bits, size_t count, uint16_t infinite)
+static bool is_finite_16(const uint16_t bits[BLOCK], uint16_t infinite)
 {
-    uint16_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        const uint16_t size = bits[i] & 0x7fffu;
-        largest = size > largest ? size : largest;
-    }
-    return largest < infinite;
+    const uint16_t lacks = (uint16_t)(0x8000u - infinite);
+    uint16_t sums = 0;
+    for (size_t i = 0; i < BLOCK; i++)
+        sums = (uint16_t)(sums | (uint16_t)((bits[i] & 0x7fffu) + lacks));
+    return !(sums & 0x8000u);
+}
+
+static bool is_finite(const void *block, enum dtype dtype)
+{
+    if (dtype == DTYPE_F32) return is_finite_32(block);
+    return is_finite_16(block, dtype == DTYPE_F16 ? 0x7c00u : 0x7f80u);
 }
 
 static int check_finite(const char *name, const struct tensor *tensor, struct err *err)
 {
     const size_t count = (size_t)tensor_count(tensor), bytes = dtype_bytes(tensor->dtype);
-    for (size_t at = 0; at < count; at += BLOCK) {
-        const size_t some = count - at < BLOCK ? count - at : BLOCK;
-        const void *data = (const char *)tensor->data + at * bytes;
-        const bool finite =
-            tensor->dtype == DTYPE_F32
-                ? is_finite_32(data, some)
-                : is_finite_16(data, some, tensor->dtype == DTYPE_F16 ? 0x7c00u : 0x7f80u);
-        if (!finite)
-            return err_set(err, ERR_CORRUPT, "tensor %s has a number that is infinite or none",
-                           name);
+    const char *data = tensor->data;
+    uint32_t rest[BLOCK] = {0};
+    bool finite = true;
+    size_t at = 0;
+    for (; finite && count - at >= BLOCK; at += BLOCK)
+        finite = is_finite(data + at * bytes, tensor->dtype);
+    if (finite && at < count) {
+        memcpy(rest, data + at * bytes, (count - at) * bytes);
+        finite = is_finite(rest, tensor->dtype);
     }
-    return 0;
+    if (finite) return 0;
+    return err_set(err, ERR_CORRUPT, "tensor %s has a number that is infinite or none", name);
 }
 
 /* The parts of a row as they lie in the map, looked at: they are in the processor's cache then. */
