@@ -162,6 +162,13 @@ static int find_parts(struct tensor part[WEIGHT_PARTS_MAX], const struct safeten
     return 0;
 }
 
+/* The device has them: a worker needs memory for one of them beside the weights. */
+static void release_parts(const struct safetensors *file, const struct weight_row *row)
+{
+    for (uint32_t i = 0; i < parts_count(row); i++)
+        safetensors_release(file, safetensors_find(file, row->name[i]));
+}
+
 /* All F32 tensors, converted in memory of ours and sent together. */
 static int load_f32(struct weights *weights, struct backend *backend,
                     const struct safetensors *file, const struct weight_table *table,
@@ -241,6 +248,7 @@ int weights_load(struct weights *weights, struct backend *backend, const struct 
         const struct weight_row *row = &table->row[i];
         if (row->kind == WEIGHT_MATRIX) rc = load_matrix(weights, backend, file, row, err);
         if (row->kind == WEIGHT_STORED) rc = load_stored(backend, file, row, err);
+        if (!rc) release_parts(file, row);
     }
     if (!rc) rc = safetensors_unchanged(file, err);
     return rc ? rc : backend_sync(backend, err); /* the map may go */
