@@ -161,7 +161,8 @@ def product_rate(name, kind, threads):
     hidden, inner, _, _, side, patch, _ = MODELS[name]
     rows = OURS_BATCH[name] * ((side // patch) ** 2 + 1)
     seconds = work = 0
-    for columns, depth in ((3 * hidden, hidden), (hidden, hidden), (inner, hidden), (hidden, inner)):
+    shapes = ((3 * hidden, hidden), (hidden, hidden), (inner, hidden), (hidden, inner))
+    for columns, depth in shapes:
         argv = ["taskset", "-c", cores(threads), fleets.program("bench_gemm"), threads, 5]
         said = fleets.tool(*argv, TYPES[kind], rows, columns, depth)
         of = 2 * rows * columns * depth
@@ -221,7 +222,7 @@ def model_part(o):
     notes = ["limit: products at their rate in the same round, attention at 0.6 of it, 7 % more",
              f"{threads} threads; our batches: {OURS_BATCH}; PyTorch's: {TORCH_BATCHES}, the "
              "fastest of them",
-             "PyTorch's bf16: batch 1, eager; without instructions for it, it is far behind its f32"]
+             "PyTorch's bf16: batch 1, eager; without instructions for it, far behind its f32"]
     print(table.render("CLIP's vision tower", columns, rows, notes), flush=True)
     return results
 
@@ -303,10 +304,10 @@ def job(o):
             tell(" | ".join(rows[-1]))
     columns = ["base-32", "job, images/s", "model alone", "share", "share of CPU",
                "decode, ms", "weights, MiB", "worker's peak besides, MiB"]
-    notes = [f"{o.pictures} JPEGs of {SIDE} to {SIDE * 3 // 2} pixels in a tar, {o.threads} threads; "
-             "the model is loaded",
-             "share of CPU: the model's CPU time for a picture in the worker's; decoding has the same "
-             "cores"]
+    notes = [f"{o.pictures} JPEGs of {SIDE} to {SIDE * 3 // 2} pixels in a tar, {o.threads} "
+             "threads; the model is loaded",
+             "share of CPU: the model's CPU time for a picture in the worker's; decoding has the "
+             "same cores"]
     print(table.render("The encode kind", columns, rows, notes), flush=True)
     return results
 
