@@ -2,11 +2,14 @@
 #include "worker/nn/load/weights.h"
 
 #include "common/base/check.h"
+#include "common/base/thread.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#define BLOCK 1024 /* numbers that are looked at together */
+#define BLOCK           1024          /* numbers that are looked at together */
+#define CHECKERS_MAX    4             /* threads; memory gives no more */
+#define CHECKER_NUMBERS (128 * BLOCK) /* of a tensor at least, for a thread has its price */
 
 void weight_table_add(struct weight_table *table, const struct weight_row *row)
 {
@@ -133,30 +136,65 @@ static bool is_finite(const void *block, enum dtype dtype)
     return is_finite_16(block, dtype == DTYPE_F16 ? 0x7c00u : 0x7f80u);
 }
 
-static int check_finite(const char *name, const struct tensor *tensor, struct err *err)
+/* A part of a tensor, and the thread that looks at it. */
+struct checker {
+    struct thread thread;
+    const char *data;
+    size_t count;
+    enum dtype dtype;
+    bool finite;
+};
+
+static void check_part(void *arg)
 {
-    const size_t count = (size_t)tensor_count(tensor), bytes = dtype_bytes(tensor->dtype);
-    const char *data = tensor->data;
+    struct checker *part = arg;
+    const size_t bytes = dtype_bytes(part->dtype);
     uint32_t rest[BLOCK] = {0};
-    bool finite = true;
     size_t at = 0;
-    for (; finite && count - at >= BLOCK; at += BLOCK)
-        finite = is_finite(data + at * bytes, tensor->dtype);
-    if (finite && at < count) {
-        memcpy(rest, data + at * bytes, (count - at) * bytes);
-        finite = is_finite(rest, tensor->dtype);
+    part->finite = true;
+    for (; part->finite && part->count - at >= BLOCK; at += BLOCK)
+        part->finite = is_finite(part->data + at * bytes, part->dtype);
+    if (!part->finite || at == part->count) return;
+    memcpy(rest, part->data + at * bytes, (part->count - at) * bytes);
+    part->finite = is_finite(rest, part->dtype);
+}
+
+/* On as many threads as the backend has: most of the time goes into the pages of the map. A part
+ * for which there is no thread is looked at here. */
+static int check_finite(const char *name, const struct tensor *tensor, uint32_t threads,
+                        struct err *err)
+{
+    struct checker part[CHECKERS_MAX] = {0};
+    const size_t bytes = dtype_bytes(tensor->dtype), all = (size_t)tensor_count(tensor);
+    size_t count = all / CHECKER_NUMBERS, at = 0;
+    bool finite = true;
+    if (count > threads) count = threads;
+    if (count > CHECKERS_MAX) count = CHECKERS_MAX;
+    if (count < 1) count = 1;
+    for (size_t i = 0; i < count; i++) {
+        const size_t some = i + 1 < count ? all / count : all - at;
+        part[i].data = (const char *)tensor->data + at * bytes;
+        part[i].count = some;
+        part[i].dtype = tensor->dtype;
+        if (i + 1 == count || thread_start(&part[i].thread, "nn-check", check_part, &part[i], err))
+            check_part(&part[i]);
+        at += some;
+    }
+    for (size_t i = 0; i < count; i++) {
+        thread_join(&part[i].thread);
+        finite = finite && part[i].finite;
     }
     if (finite) return 0;
     return err_set(err, ERR_CORRUPT, "tensor %s has a number that is infinite or none", name);
 }
 
 /* The parts of a row as they lie in the map, looked at: they are in the processor's cache then. */
-static int find_parts(struct tensor part[WEIGHT_PARTS_MAX], const struct safetensors *file,
-                      const struct weight_row *row, struct err *err)
+static int find_parts(struct tensor part[WEIGHT_PARTS_MAX], const struct backend *backend,
+                      const struct safetensors *file, const struct weight_row *row, struct err *err)
 {
     for (uint32_t i = 0; i < parts_count(row); i++) {
         part[i] = safetensors_find(file, row->name[i])->tensor;
-        const int rc = check_finite(row->name[i], &part[i], err);
+        const int rc = check_finite(row->name[i], &part[i], backend->threads, err);
         if (rc) return rc;
     }
     return 0;
@@ -182,7 +220,7 @@ static int load_f32(struct weights *weights, struct backend *backend,
     for (uint32_t i = 0; !rc && i < table->count; i++) {
         const struct weight_row *row = &table->row[i];
         if (row->kind != WEIGHT_F32) continue;
-        rc = find_parts(part, file, row, err);
+        rc = find_parts(part, backend, file, row, err);
         const struct tensor *field = row->field;
         char *at = host + ((const char *)field->data - (const char *)weights->memory);
         for (uint32_t k = 0; !rc && k < parts_count(row); k++) {
@@ -203,7 +241,7 @@ static int load_matrix(struct weights *weights, struct backend *backend,
 {
     struct tensor part[WEIGHT_PARTS_MAX];
     struct backend_weight **field = row->field;
-    int rc = find_parts(part, file, row, err);
+    int rc = find_parts(part, backend, file, row, err);
     if (rc) return rc;
     int64_t columns = 1;
     for (uint32_t i = 1; i < rank_of(row); i++) columns *= row->shape[i];
@@ -220,7 +258,7 @@ static int load_stored(struct backend *backend, const struct safetensors *file,
     struct tensor part[WEIGHT_PARTS_MAX];
     const struct tensor *field = row->field;
     CHECK(parts_count(row) == 1);
-    const int rc = find_parts(part, file, row, err);
+    const int rc = find_parts(part, backend, file, row, err);
     if (!rc) backend_write(backend, field->data, part[0].data, tensor_bytes(field));
     return rc;
 }

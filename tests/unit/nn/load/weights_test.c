@@ -97,37 +97,59 @@ static void check(struct backend *backend, const struct safetensors *file,
     arena_deinit(&arena);
 }
 
-TEST(weights, takes_all_numbers_and_nothing_else)
+/* Writes the cases and loads each of them. */
+static void check_all(const struct cases *cases, const char *device, uint32_t threads,
+                      const enum weight_kind *kinds, size_t kinds_count)
 {
-    UNUSED_STATE;
-    struct cases *cases = mem_new(sizeof *cases);
     struct safetensors *file = NULL;
     struct backend *backend = NULL;
     struct err err;
     char path[PATH_MAX];
     const char *dir = test_dir_new();
-    arena_init(&cases->arena, 0);
-    add_all(cases);
     EXPECT(fs_join(path, sizeof path, dir, "model.safetensors"));
     EXPECT_OK(safetensors_save(path, cases->entry, cases->count, NULL, 0, NULL, NULL, &err), &err);
     EXPECT_OK(safetensors_open(&file, path, &err), &err);
-    EXPECT_OK(backend_open(&backend, "reference", 1, &err), &err);
-    for (uint32_t i = 0; i < cases->count; i++) {
-        check(backend, file, cases, i, WEIGHT_F32);
-        check(backend, file, cases, i, WEIGHT_STORED);
-        check(backend, file, cases, i, WEIGHT_MATRIX);
-    }
+    EXPECT_OK(backend_open(&backend, device, threads, &err), &err);
+    for (uint32_t i = 0; i < cases->count; i++)
+        for (size_t k = 0; k < kinds_count; k++) check(backend, file, cases, i, kinds[k]);
     backend_close(backend);
     safetensors_close(file);
+    test_dir_remove(dir);
+}
+
+TEST(weights, takes_all_numbers_and_nothing_else)
+{
+    UNUSED_STATE;
+    static const enum weight_kind kinds[] = {WEIGHT_F32, WEIGHT_STORED, WEIGHT_MATRIX};
+    struct cases *cases = mem_new(sizeof *cases);
+    arena_init(&cases->arena, 0);
+    add_all(cases);
+    check_all(cases, "reference", 1, kinds, COUNT(kinds));
     arena_deinit(&cases->arena);
     mem_free(cases);
-    test_dir_remove(dir);
+}
+
+/* Large ones are looked at by several threads, a third by each of three. */
+TEST(weights, every_part_of_a_large_tensor_is_looked_at)
+{
+    UNUSED_STATE;
+    static const enum weight_kind stored = WEIGHT_STORED;
+    const int64_t length = 3 * 128 * 1024 + 5, third = length / 3;
+    const int64_t at[] = {0, third - 1, third, 2 * third - 1, 2 * third, length - 1};
+    struct cases *cases = mem_new(sizeof *cases);
+    arena_init(&cases->arena, 0);
+    add(cases, 1, length, 0, NULL);
+    for (size_t i = 0; i < COUNT(at); i++) add(cases, 1, length, at[i], &types[1].other[0]);
+    check_all(cases, "cpu", 3, &stored, 1);
+    arena_deinit(&cases->arena);
+    mem_free(cases);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(weights, takes_all_numbers_and_nothing_else),
+        RUN(weights, every_part_of_a_large_tensor_is_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
