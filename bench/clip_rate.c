@@ -1,20 +1,25 @@
 /* clip_rate.c - how fast CLIP's vision tower runs and loads, for bench/encode.py.
  *
- * Loads a model, prints a line of JSON (seconds of the load, bytes), and then for each line on
- * stdin encodes one batch and prints a line with its pictures per second, so that two programs can
- * take turns on a noisy machine. */
+ * Loads a model, prints a line of JSON (seconds of the load, bytes, the process' peak; with --copy
+ * what memcpy does on one thread), and then for each line on stdin encodes one batch and prints a
+ * line with its pictures per second, so that two programs can take turns on a noisy machine. */
 #include "common/base/check.h"
 #include "common/base/conf.h"
 #include "common/base/mem.h"
 #include "worker/nn/models/clip/clip.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+
+#define COPY_BYTES  ((size_t)256 << 20) /* far more than a cache */
+#define COPY_ROUNDS 3
 
 struct options {
     const char *model, *dtype, *device;
     int64_t threads, batch;
-    bool text;
+    bool text, copy;
 };
 
 static double now_s(void)
@@ -22,6 +27,33 @@ static double now_s(void)
     struct timespec now;
     CHECK(!clock_gettime(CLOCK_MONOTONIC, &now));
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The fastest of some copies from memory to memory, bytes a second. */
+static double copy_rate(void)
+{
+    char *from = mem_try(COPY_BYTES), *to = mem_try(COPY_BYTES);
+    double best = 0.0;
+    CHECK(from && to);
+    memset(from, 1, COPY_BYTES);
+    memset(to, 2, COPY_BYTES);
+    for (int i = 0; i < COPY_ROUNDS; i++) {
+        const double start_s = now_s();
+        memcpy(to, from, COPY_BYTES);
+        __asm__ volatile("" ::"r"(to) : "memory"); /* it is needed */
+        const double rate = (double)COPY_BYTES / (now_s() - start_s);
+        best = rate > best ? rate : best;
+    }
+    mem_free(from);
+    mem_free(to);
+    return best;
+}
+
+static long peak_bytes(void)
+{
+    struct rusage usage;
+    CHECK(!getrusage(RUSAGE_SELF, &usage));
+    return usage.ru_maxrss * 1024;
 }
 
 static int rounds(struct clip *clip, const struct options *o, struct err *err)
@@ -63,10 +95,12 @@ static int run(const struct options *o, struct err *err)
     if (!rc) rc = clip_load(&clip, backend, o->model, &options, err);
     if (!rc) {
         const struct clip_shape shape = clip_shape(clip);
+        const double load_s = now_s() - start_s;
+        const long peak = peak_bytes();
         (void)printf("{\"load_s\": %g, \"weight_bytes\": %zu, \"scratch_bytes\": %zu, "
-                     "\"arithmetic\": \"%s\"}\n",
-                     now_s() - start_s, shape.weight_bytes, shape.scratch_bytes,
-                     backend->arithmetic);
+                     "\"arithmetic\": \"%s\", \"peak_bytes\": %ld, \"copy_bytes_s\": %g}\n",
+                     load_s, shape.weight_bytes, shape.scratch_bytes, backend->arithmetic, peak,
+                     o->copy ? copy_rate() : 0.0);
         (void)fflush(stdout);
         rc = rounds(clip, o, err);
     }
@@ -86,6 +120,7 @@ int main(int argc, char **argv)
         {"threads", 0, CONF_INT, &o.threads, 1, 256, "N", "Of the CPU."},
         {"batch", 0, CONF_INT, &o.batch, 1, 1024, "N", "Pictures in a batch."},
         {"text", 0, CONF_FLAG, &o.text, 0, 0, NULL, "Load the text tower too."},
+        {"copy", 0, CONF_FLAG, &o.copy, 0, 0, NULL, "Measure memcpy behind the load."},
         {0},
     };
     struct conf conf = {.program = "bench_clip_rate", .options = table};

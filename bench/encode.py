@@ -3,21 +3,22 @@
 1. Pictures per second of the vision tower beside PyTorch (its fastest setting) and beside the
    limit: products at their rate in the same round, attention at 0.6 of it, 7 % for the rest.
 2. An encode job over JPEG shards beside the model alone, and the memory of its worker.
-3. Loading from the page cache.
+3. Loading from the page cache, beside memcpy.
 
-Models have published sizes and random weights. Rounds of two programs take turns on the same cores.
+Models have published sizes and random weights. Rounds of all programs take turns on the same cores.
 """
 
 import io
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tarfile
 
 from lib import fleet as fleets
-from lib import table
+from lib import machine, table
 from download import PYTHON, SUPPORT, VENV, peak_bytes, pictures
 
 sys.path.insert(0, str(SUPPORT))
@@ -29,18 +30,28 @@ PARTS = ("model", "job", "load")
 PACKAGES = ("torch", "transformers", "safetensors", "numpy", "Pillow")
 TYPES = {"f32": "F32", "bf16": "BF16", "i8": "I8"}
 OURS_BATCH = {"base-32": 16, "large-224": 4, "large-336": 2}
-TORCH_BATCHES = {"base-32": (1, 16), "large-224": (1, 4), "large-336": (1, 2)}
+TORCH_BATCHES = {"base-32": (16, 32), "large-224": (4,), "large-336": (2,)}
+TORCH_BF16 = ("base-32", "large-224")  # without instructions for it, a picture takes half a minute
 SIDE = 256
+PROBES = 2  # rounds in which a setting of PyTorch shows its rate
+PATIENCE_S = 8  # what takes longer has one round
+FEW = 16  # pictures of a job that only loads the model
+TURNS = 3  # of the model alone, before a job and after it
 
 
 def arguments(parser):
     parser.add_argument("--part", choices=PARTS, help="only this part")
-    parser.add_argument("--runs", type=int, default=5, help="rounds (5)")
+    parser.add_argument("--runs", type=int, default=3, help="rounds (3)")
     parser.add_argument("--models", nargs="+", default=list(MODELS), help="which (all)")
     parser.add_argument("--types", nargs="+", default=list(TYPES), help="which (all)")
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="of the CPU (1 2)")
-    parser.add_argument("--pictures", type=int, default=500, help="of the job (500)")
+    parser.add_argument("--threads", type=int, help="of the CPU (all)")
+    parser.add_argument("--pictures", type=int, default=200, help="of the job (200)")
     parser.add_argument("--no-torch", action="store_true", help="without PyTorch")
+    parser.add_argument("--no-compile", action="store_true", help="PyTorch is not compiled")
+
+
+def tell(text):
+    print(f"  encode: {text}", file=sys.stderr, flush=True)
 
 
 def setup():
@@ -61,7 +72,7 @@ def model(name):
     """The folder of a model; made once."""
     folder = fleets.BUILD / "run" / "models" / name
     if not (folder / "whole").exists():
-        print(f"  encode: making {name}", file=sys.stderr)
+        tell(f"making {name}")
         subprocess.run([str(PYTHON), str(SUPPORT / "make_clip.py"), name, str(folder)], check=True)
         (folder / "whole").touch()
     return folder
@@ -70,58 +81,61 @@ def model(name):
 class Turns:
     """A program that does a round for each line on its stdin, and prints its rate."""
 
-    def __init__(self, argv, threads):
+    def __init__(self, argv, threads, setting=""):
+        self.setting = setting
         argv = ["taskset", "-c", cores(threads), *map(str, argv)]
         self.child = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=fleets.die_with_parent,
         )
         self.first = self.child.stdout.readline().strip()
         if not self.first:
-            raise fleets.Failed(f"{argv[3:]} ended with {self.child.wait()}")
+            said = self.child.communicate()[1].strip()[-2000:]
+            raise fleets.Failed(f"{argv[3:]} ended with {self.child.returncode}:\n{said}")
 
     def round(self):
         self.child.stdin.write("\n")
         self.child.stdin.flush()
         line = self.child.stdout.readline()
         if not line:
-            raise fleets.Failed("a program under measurement ended early")
+            raise fleets.Failed(f"a program under measurement ended with {self.child.wait()}")
         return float(line)
 
     def end(self):
-        self.child.stdin.close()
-        self.child.wait()
+        self.child.communicate()
 
 
-def ours(name, kind, threads):
+def ours(name, kind, threads, *options):
     argv = [fleets.program("bench_clip_rate"), "--model", model(name), "--dtype", TYPES[kind]]
-    return Turns([*argv, "--threads", threads, "--batch", OURS_BATCH[name]], threads)
+    return Turns([*argv, "--threads", threads, "--batch", OURS_BATCH[name], *options], threads)
 
 
 def torch(name, kind, threads, batch, mode):
-    argv = [PYTHON, SUPPORT / "torch_clip.py", name, kind, threads, batch, mode, 1000]
-    return Turns(argv, threads)
+    argv = [PYTHON, SUPPORT / "torch_clip.py", name, kind, threads, batch, mode]
+    return Turns(argv, threads, f"{mode}, batch {batch}")
 
 
-def best_torch(name, kind, threads):
-    """PyTorch at its fastest batch and mode, and what they are."""
+def fastest_torch(name, threads, o):
+    """PyTorch in f32 at its fastest batch and mode."""
+    settings = [("eager", batch) for batch in TORCH_BATCHES[name]]
+    if not o.no_compile:
+        settings.append(("compiled", TORCH_BATCHES[name][0]))
     best = None
-    for mode in ("eager", "compiled"):
-        for batch in TORCH_BATCHES[name]:
-            if kind == "bf16" and (batch > 1 or mode == "compiled"):
-                continue  # without the instructions for it, half a minute for a picture
-            one = torch(name, kind, threads, batch, mode)
-            rate = max(one.round() for _ in range(2))
-            if best and best[0] >= rate:
-                one.end()
-                continue
-            if best:
-                best[1].end()
-            best = (rate, one, f"{mode}, batch {batch}")
-    return best[1], best[2]
+    for mode, batch in settings:
+        one = torch(name, "f32", threads, batch, mode)
+        rate = max(one.round() for _ in range(PROBES))
+        tell(f"{name}: PyTorch {one.setting}: {table.number(rate)} images/s")
+        if best and best[0] >= rate:
+            one.end()
+            continue
+        if best:
+            best[1].end()
+        best = (rate, one)
+    return best[1]
 
 
 # 1. The model.
@@ -142,60 +156,73 @@ def limit(name, rate):
     return 1 / ((products / rate + attention / (0.6 * rate)) * 1.07)
 
 
-def product_rate(name, kind, threads, rounds):
+def product_rate(name, kind, threads):
     """Mean rate over a layer's products, weighted by their operations."""
     hidden, inner, _, _, side, patch, _ = MODELS[name]
     rows = OURS_BATCH[name] * ((side // patch) ** 2 + 1)
-    time = work = 0
-    for columns, depth, times in ((3 * hidden, hidden, 1), (hidden, hidden, 1),
-                                  (inner, hidden, 1), (hidden, inner, 1)):
-        argv = ["taskset", "-c", cores(threads), fleets.program("bench_gemm")]
-        said = fleets.tool(*argv, threads, rounds, TYPES[kind], rows, columns, depth)
-        of = 2 * rows * columns * depth * times
-        time, work = time + of / (said["gops"] * 1e9), work + of
-    return work / time
+    seconds = work = 0
+    shapes = ((3 * hidden, hidden), (hidden, hidden), (inner, hidden), (hidden, inner))
+    for columns, depth in shapes:
+        argv = ["taskset", "-c", cores(threads), fleets.program("bench_gemm"), threads, 5]
+        said = fleets.tool(*argv, TYPES[kind], rows, columns, depth)
+        of = 2 * rows * columns * depth
+        seconds, work = seconds + of / (said["gops"] * 1e9), work + of
+    return work / seconds
 
 
-def model_row(name, kind, threads, o):
-    mine, theirs, setting = ours(name, kind, threads), None, ""
-    if not o.no_torch and kind != "i8":
-        theirs, setting = best_torch(name, kind, threads)
-    rates, torch_rates, limits = [], [], []
-    for number in range(o.runs + 1):
-        limits.append(limit(name, product_rate(name, kind, threads, 3)))
-        rates.append(mine.round())
-        if theirs:
-            torch_rates.append(theirs.round())
-        if not number:
-            for values in (rates, torch_rates, limits):
-                values.clear()
-    for one in (mine, theirs):
-        if one:
-            one.end()
-    of_limit = table.Spread([a / b for a, b in zip(rates, limits)])
-    result = {"rate": rates, "limit": limits, "torch": torch_rates, "torch_setting": setting}
-    row = [f"{name}, {kind}, {threads} thr", table.Spread(rates).text(), of_limit.text()]
-    if theirs:
-        ratio = table.Spread([a / b for a, b in zip(rates, torch_rates)])
-        row += [f"{table.Spread(torch_rates).text()} ({setting})", ratio.text()]
-    else:
-        row += ["", ""]
-    return row, result
+def contest(name, threads, o):
+    """Rates of all programs of one model, round by round: {"f32", "torch f32", "limit f32": []}."""
+    programs = {kind: ours(name, kind, threads) for kind in o.types}
+    for one in programs.values():
+        one.round()  # a warm-up
+    if not o.no_torch:
+        programs["torch f32"] = fastest_torch(name, threads, o)
+        if "bf16" in o.types and name in TORCH_BF16:
+            tell(f"{name}: PyTorch in bf16")
+            programs["torch bf16"] = torch(name, "bf16", threads, 1, "eager")
+    rates = {key: [] for key in programs}
+    rates |= {f"limit {kind}": [] for kind in o.types}
+    for number in range(o.runs):
+        tell(f"{name}: round {number + 1} of {o.runs}")
+        for kind in o.types:
+            rates[f"limit {kind}"].append(limit(name, product_rate(name, kind, threads)))
+            rates[kind].append(programs[kind].round())
+        if "torch f32" in programs:
+            rates["torch f32"].append(programs["torch f32"].round())
+        slow = rates.get("torch bf16")
+        if "torch bf16" in programs and (not slow or slow[-1] > 1 / PATIENCE_S):
+            slow.append(programs["torch bf16"].round())
+    settings = {key: one.setting for key, one in programs.items()}
+    for one in programs.values():
+        one.end()
+    return rates, settings
+
+
+def ratio(rates, kind, beside):
+    if not rates.get(beside):
+        return ""
+    return table.Spread([a / b for a, b in zip(rates[kind], rates[beside])]).text()
 
 
 def model_part(o):
-    rows, results = [], {}
+    rows, results, threads = [], {}, o.threads
     for name in o.models:
+        rates, settings = contest(name, threads, o)
+        results[name] = {"rates": rates, "settings": settings, "threads": threads}
         for kind in o.types:
-            for threads in o.threads:
-                row, result = model_row(name, kind, threads, o)
-                rows.append(row)
-                results[f"{name} {kind} {threads}"] = result
-                print(f"  encode: {' | '.join(row)}", file=sys.stderr)
-    columns = ["", "images/s", "of the limit", "PyTorch", "vlmq is"]
+            beside = f"torch {kind}"
+            theirs = ""
+            if rates.get(beside):
+                theirs = f"{table.Spread(rates[beside]).text()} ({settings[beside]})"
+            rows.append([f"{name}, {kind}", table.Spread(rates[kind]).text(),
+                         ratio(rates, kind, f"limit {kind}"), theirs, ratio(rates, kind, beside),
+                         ratio(rates, kind, "torch f32")])
+            tell(" | ".join(rows[-1]))
+    columns = ["", "images/s", "of the limit", "PyTorch, same type", "vlmq is", "beside its f32"]
     notes = ["limit: products at their rate in the same round, attention at 0.6 of it, 7 % more",
-             f"our batches: {OURS_BATCH}; PyTorch: the fastest of eager and compiled, batches "
-             f"{TORCH_BATCHES}, its bf16 eager with batch 1"]
+             f"{threads} threads; our batches: {OURS_BATCH}; PyTorch's: {TORCH_BATCHES}, eager, "
+             "and the first compiled: the fastest",
+             "PyTorch's bf16: batch 1, eager; without instructions for it, far behind its f32"]
     print(table.render("CLIP's vision tower", columns, rows, notes), flush=True)
     return results
 
@@ -204,7 +231,7 @@ def model_part(o):
 
 
 def shards(count):
-    """Tars of JPEGs as the download kind makes them, a thousand in each."""
+    """A tar of JPEGs as the download kind makes it."""
     folder = fleets.BUILD / "run" / f"shards-{count}"
     if (folder / "whole").exists():
         return folder
@@ -220,44 +247,67 @@ def shards(count):
     return folder
 
 
-def job_round(fleet, kind, threads, count, number):
+def encode(fleet, kind, count):
+    """A job of one shard; its rate, and the CPU seconds of its stages."""
+    output = fleet.folder / f"features-{kind}-{count}"
+    fleet.vlmq("run", "encode", shards(count), "--input-format", "tar", "--output", output,
+               "--model", model("base-32"), "--dtype", kind, "--quiet", timeout=3600)
+    stats = json.loads((output / "00000_stats.json").read_text())
+    if stats["successes"] != count:
+        raise fleets.Failed(f"{stats['successes']} of {count} pictures were encoded")
+    shutil.rmtree(output)
+    stages = {stage["name"]: stage["busy_ms"] / 1000 for stage in stats["stages"]}
+    return count / (stats["end_time"] - stats["start_time"]), stages
+
+
+def job_rounds(fleet, kind, o):
+    """Rounds of model, job, model: rates of job and model, CPU seconds of a picture in both, what
+    decoding takes of it, and the worker's peak."""
+    mine = ours("base-32", kind, o.threads)
+    found = {"job": [], "model": [], "job_cpu_s": [], "model_cpu_s": [], "decode_ms": []}
     argv = [fleets.program("vlmq-worker"), "--broker", fleet.address, "--slots", 1]
-    worker = fleet.start("worker", ["taskset", "-c", cores(threads), *argv], ready=True)
-    results = []
-    for turn in ("cold", "warm"):
-        output = fleet.folder / f"features-{number}-{turn}"
-        fleet.vlmq("run", "encode", shards(count), "--input-format", "tar", "--output", output,
-                   "--model", model("base-32"), "--dtype", kind, "--quiet", timeout=3600)
-        stats = json.loads((output / "00000_stats.json").read_text())
-        results.append(stats["successes"] / (stats["end_time"] - stats["start_time"]))
-        shutil.rmtree(output)
+    worker = fleet.start("worker", ["taskset", "-c", cores(o.threads), *argv], ready=True)
+    encode(fleet, kind, FEW)  # loads the model
+    mine.round()
+    for number in range(o.runs):
+        tell(f"job in {kind}: round {number + 1} of {o.runs}")
+        before = worker.cpu_s(), machine.cpu_s(mine.child.pid)
+        around = [mine.round() for _ in range(TURNS)]
+        rate, stages = encode(fleet, kind, o.pictures)
+        around += [mine.round() for _ in range(TURNS)]
+        used = worker.cpu_s() - before[0], machine.cpu_s(mine.child.pid) - before[1]
+        found["job"].append(rate)
+        found["model"].append(statistics.median(around))
+        found["job_cpu_s"].append(used[0] / o.pictures)
+        found["model_cpu_s"].append(used[1] / (2 * TURNS * OURS_BATCH["base-32"]))
+        found["decode_ms"].append(1000 * stages["decode"] / o.pictures)
     peak = peak_bytes(worker.pid)
     worker.end()
-    return results[1], peak
+    said = json.loads(mine.first)
+    mine.end()
+    return {**said, **found, "peak": peak}
 
 
 def job(o):
-    threads, rows, results = max(o.threads), [], {}
+    rows, results = [], {}
     with fleets.owned(fleets.Fleet()) as fleet, fleet:
         fleet.start_redis("everysec")
         fleet.start_broker()
         for kind in o.types:
-            mine, rates, alone, peak = ours("base-32", kind, threads), [], [], 0
-            said = json.loads(mine.first)
-            for number in range(o.runs):
-                alone.append(max(mine.round() for _ in range(5)))
-                rate, peak = job_round(fleet, kind, threads, o.pictures, f"{kind}-{number}")
-                rates.append(rate)
-            mine.end()
-            share = table.Spread([a / b for a, b in zip(rates, alone)])
-            beside = (peak - said["weight_bytes"]) / 2**20
-            rows.append([kind, table.Spread(rates).text(), table.Spread(alone).text(),
-                         share.text(), f"{said['weight_bytes'] / 2**20:.0f}", f"{beside:.0f}"])
-            results[kind] = {"job": rates, "model": alone, "peak": peak, **said}
-    columns = ["base-32", "job, images/s", "model alone", "share", "weights, MiB",
-               "worker's peak besides, MiB"]
-    notes = [f"{o.pictures} JPEGs of {SIDE} to {SIDE * 3 // 2} pixels in a tar, {threads} threads; "
-             "the second job of a worker, whose model is loaded"]
+            r = results[kind] = job_rounds(fleet, kind, o)
+            share = table.Spread([a / b for a, b in zip(r["job"], r["model"])])
+            of_cpu = table.Spread([b / a for a, b in zip(r["job_cpu_s"], r["model_cpu_s"])])
+            beside = r["peak"] - r["weight_bytes"]
+            rows.append([kind, *(table.Spread(r[key]).text() for key in ("job", "model")),
+                         share.text(), of_cpu.text(), table.Spread(r["decode_ms"]).text(),
+                         f"{r['weight_bytes'] / 2**20:.0f}", f"{beside / 2**20:.0f}"])
+            tell(" | ".join(rows[-1]))
+    columns = ["base-32", "job, images/s", "model alone", "share", "share of CPU",
+               "decode, ms", "weights, MiB", "worker's peak besides, MiB"]
+    notes = [f"{o.pictures} JPEGs of {SIDE} to {SIDE * 3 // 2} pixels in a tar, {o.threads} "
+             "threads; the model is loaded",
+             "share of CPU: the model's CPU time for a picture in the worker's; decoding has the "
+             "same cores"]
     print(table.render("The encode kind", columns, rows, notes), flush=True)
     return results
 
@@ -270,17 +320,24 @@ def load(o):
     for name in o.models:
         size = (model(name) / "model.safetensors").stat().st_size
         for kind in o.types:
-            times = []
-            for _ in range(o.runs + 1):
-                one = ours(name, kind, max(o.threads))
-                times.append(json.loads(one.first)["load_s"])
+            rounds = []
+            for _ in range(o.runs * 2 + 1):
+                one = ours(name, kind, o.threads, "--copy")
+                rounds.append(json.loads(one.first))
                 one.end()
-            rates = table.Spread([size / time / 1e9 for time in times[1:]])
-            rows.append([f"{name}, {kind}", f"{size / 1e9:.2f}", rates.text()])
-            results[f"{name} {kind}"] = times
-    columns = ["", "file, GB", "GB/s"]
-    notes = [f"f32 files in the page cache; opened, checked and packed with {max(o.threads)} "
-             "threads"]
+            rounds = rounds[1:]  # the first one is a warm-up
+            rates = [size / one["load_s"] / 1e9 for one in rounds]
+            copies = [one["copy_bytes_s"] / 1e9 for one in rounds]
+            of_copy = table.Spread([a / b for a, b in zip(rates, copies)])
+            beside = max(one["peak_bytes"] - one["weight_bytes"] for one in rounds) / 2**20
+            rows.append([f"{name}, {kind}", f"{size / 1e9:.2f}", table.Spread(rates).text(),
+                         table.Spread(copies).text(), of_copy.text(), f"{beside:.0f}"])
+            results[f"{name} {kind}"] = rounds
+            tell(" | ".join(rows[-1]))
+    columns = ["", "file, GB", "load, GB/s", "memcpy, GB/s", "of memcpy", "peak besides, MiB"]
+    notes = ["f32 files in the page cache, all of whose tensors are loaded: found, checked, packed "
+             f"into new memory with {o.threads} threads",
+             "memcpy: one thread, from memory to memory that the process has; peak: beside weights"]
     print(table.render("Loading a model", columns, rows, notes), flush=True)
     return results
 
@@ -288,5 +345,6 @@ def load(o):
 def run(o):
     if not PYTHON.exists():
         raise fleets.Failed("PyTorch is not installed: bench/run --setup")
+    o.threads = o.threads or len(os.sched_getaffinity(0))
     parts = {"model": model_part, "job": job, "load": load}
     return {name: part(o) for name, part in parts.items() if o.part in (None, name)}

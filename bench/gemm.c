@@ -1,6 +1,7 @@
 /* gemm.c - the matrix product of the cpu backend beside the instruction peak of the same moment.
  *
- *   bench_gemm THREADS ROUNDS
+ *   bench_gemm THREADS ROUNDS               the shapes of ViTs, f32, bf16 and i8
+ *   bench_gemm THREADS ROUNDS TYPE M N K    one: x [M, K], weights [N, K] of TYPE (F32, BF16, I8)
  *
  * The peak: independent chains of the very instruction that the product is made of, nothing else.
  * Peak and product take turns, so that both meet the same noise; a round is at least 20 ms of each.
@@ -203,7 +204,23 @@ static void measure(struct backend *backend, struct cpu_pool *pool, struct shape
     backend_free(backend, x);
 }
 
-int main(int argc, char **argv)
+static int64_t whole(const char *text)
+{
+    char *end;
+    const long number = strtol(text, &end, 10);
+    return *end || number < 1 || number > INT16_MAX ? 0 : number;
+}
+
+/* One shape in words; false: there is none such. */
+static bool parse(struct shape *shape, enum dtype *dtype, char **word)
+{
+    *shape = (struct shape){whole(word[1]), whole(word[2]), whole(word[3])};
+    if (!dtype_parse(dtype, word[0]) || !(dtype_is_real(*dtype) || *dtype == DTYPE_I8))
+        return false;
+    return shape->m && shape->n && shape->k;
+}
+
+static void measure_all(struct backend *backend, struct cpu_pool *pool, int rounds)
 {
     static const struct shape shapes[] = {
         {257, 3072, 1024},  {257, 1024, 1024},  {257, 4096, 1024},  {257, 1024, 4096},
@@ -212,24 +229,33 @@ int main(int argc, char **argv)
         {800, 3072, 768},
     };
     static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_I8};
+    for (size_t type = 0; type < sizeof types / sizeof *types; type++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            measure(backend, pool, shapes[i], types[type], rounds);
+}
+
+int main(int argc, char **argv)
+{
+    struct shape shape;
     struct backend *backend;
     struct cpu_pool *pool;
     struct err err;
-    if (argc != 3) {
-        (void)fprintf(stderr, "usage: bench_gemm THREADS ROUNDS\n");
+    enum dtype dtype;
+    const int64_t threads = argc > 2 ? whole(argv[1]) : 0, rounds = argc > 2 ? whole(argv[2]) : 0;
+    if ((argc != 3 && argc != 7) || !threads || !rounds || rounds > ROUNDS_MAX ||
+        (argc == 7 && !parse(&shape, &dtype, &argv[3]))) {
+        (void)fprintf(stderr, "usage: bench_gemm THREADS ROUNDS [TYPE M N K]\n");
         return 2;
     }
-    const uint32_t threads = (uint32_t)strtoul(argv[1], NULL, 10);
-    const int rounds = (int)strtol(argv[2], NULL, 10);
-    CHECK(rounds > 0 && rounds <= ROUNDS_MAX);
-    if (backend_open(&backend, "cpu", threads, &err) ||
+    if (backend_open(&backend, "cpu", (uint32_t)threads, &err) ||
         cpu_pool_open(&pool, backend->threads, &err)) {
         (void)fprintf(stderr, "bench_gemm: %s\n", err.msg);
         return 1;
     }
-    for (size_t type = 0; type < sizeof types / sizeof *types; type++)
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-            measure(backend, pool, shapes[i], types[type], rounds);
+    if (argc == 7)
+        measure(backend, pool, shape, dtype, (int)rounds);
+    else
+        measure_all(backend, pool, (int)rounds);
     cpu_pool_close(pool);
     backend_close(backend);
     return 0;

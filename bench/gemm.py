@@ -5,7 +5,9 @@ Shapes are those of a ViT-L/14 at 224 and 336 pixels, one picture and eight, and
 """
 
 import json
+import statistics
 import subprocess
+import sys
 
 from lib import fleet as fleets
 from lib import table
@@ -27,21 +29,33 @@ def measured(threads, rounds):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def grouped(results, key):
+    groups = {}
+    for result in results:
+        groups.setdefault(tuple(result[name] for name in key), []).append(result)
+    return groups
+
+
+def row(key, of_shape):
+    cells = {}
+    for r in of_shape:
+        share = f" ({r['ratio']:.0%})" if r["peak_gops"] else ""
+        cells[r["type"]] = table.number(r["gops"]) + share
+    return [" x ".join(map(str, key[1:])), key[0], *cells.values()]
+
+
 def run(options):
     results = []
     for threads in options.gemm_threads.split(","):
+        print(f"  gemm: {threads} threads", file=sys.stderr, flush=True)
         results += measured(int(threads), options.rounds)
-    rows = [
-        (
-            f"{r['rows']} x {r['columns']} x {r['inner']}",
-            r["type"].lower(),
-            str(r["threads"]),
-            table.number(r["gops"]),
-            table.number(r["peak_gops"]),
-            f"{r['ratio']:.0%}" if r["peak_gops"] else "-",
-        )
-        for r in results
-    ]
-    columns = ("rows x columns x inner", "weights", "threads", "Gop/s", "peak", "ratio")
-    print(table.render(f"Matrix product ({results[0]['set']})", columns, rows))
+    shapes = grouped(results, ("threads", "rows", "columns", "inner"))
+    rows = [row(key, of_shape) for key, of_shape in shapes.items()]
+    types = list(grouped(results, ("type",)))
+    columns = ["rows x columns x inner", "threads", *(name.lower() for (name,) in types)]
+    notes = ["10^9 operations a second (of the peak); the peak itself, median of all shapes:"]
+    for (name, threads), of_type in grouped(results, ("type", "threads")).items():
+        peak = statistics.median(r["peak_gops"] for r in of_type)
+        notes.append(f"{name.lower()}, {threads} threads: {table.number(peak)}")
+    print(table.render(f"Matrix product ({results[0]['set']})", columns, rows, notes))
     return results

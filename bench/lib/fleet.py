@@ -27,7 +27,8 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent():
+def die_with_parent():
+    """For a child: it ends when this program does, however that ends."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -68,7 +69,7 @@ class Process:
                 stderr=log,
                 pass_fds=fds,
                 cwd=folder,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         self.pid = self.child.pid
         self.ready_line = ""
@@ -221,7 +222,7 @@ def tool(*argv, stdin=subprocess.DEVNULL, timeout=1800):
         timeout=timeout,
         stdin=stdin,
         check=False,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
     if done.returncode:
         raise Failed(f"{pathlib.Path(str(argv[0])).name}: {done.stderr.strip() or done.stdout}")

@@ -1,6 +1,6 @@
 """Pictures per second of CLIP's vision tower in PyTorch on the CPU, for bench/encode.py.
 
-    torch_clip.py MODEL DTYPE THREADS BATCH MODE ROUNDS
+    torch_clip.py MODEL DTYPE THREADS BATCH MODE
 
 MODEL: large-336, large-224 or base-32. DTYPE: f32 or bf16. MODE: eager (with PyTorch's fused
 attention) or compiled (inductor, weights frozen). Each line of the output is the rate of one round;
@@ -19,7 +19,7 @@ MODELS = {  # hidden, MLP, layers, heads, side, patch, projection
 
 
 def main():
-    name, dtype, threads, batch, mode, rounds = sys.argv[1:]
+    name, dtype, threads, batch, mode = sys.argv[1:]
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = threads
     import torch
@@ -44,9 +44,7 @@ def main():
     with torch.inference_mode():
         model(pixel_values=pixels)
         print("ready", flush=True)
-        for _ in range(int(rounds)):
-            if not sys.stdin.readline():
-                return
+        while sys.stdin.readline():
             start = time.perf_counter()
             model(pixel_values=pixels)
             print(int(batch) / (time.perf_counter() - start), flush=True)

@@ -18,7 +18,7 @@
 static void *cpu_alloc(struct backend *backend, size_t bytes)
 {
     void *data = NULL;
-    const bool is_large = bytes >= 2 * PAGE_BYTES_BIG;
+    const bool is_large = bytes >= PAGE_BYTES_BIG;
     (void)backend;
     if (posix_memalign(&data, is_large ? PAGE_BYTES_BIG : BACKEND_ALIGNMENT, bytes ? bytes : 1))
         return NULL;

@@ -32,6 +32,7 @@ struct shard {
     int fd;
     void *map; /* the file, or a copy of its data */
     size_t map_bytes;
+    bool is_copy;
     struct stat stat; /* when it was opened */
     struct safetensors_header header;
 };
@@ -142,6 +143,7 @@ static int copy_file(struct shard *shard, struct err *err)
                        shard->path, bytes);
     shard->map = map;
     shard->map_bytes = bytes;
+    shard->is_copy = true;
     char *at = map;
     for (uint32_t i = 0; i < header->count; i++) {
         struct safetensors_entry *entry = &header->entry[i];
@@ -378,6 +380,17 @@ void safetensors_prefetch(const struct safetensors *file)
         (void)madvise(shard->map, shard->map_bytes, MADV_SEQUENTIAL);
         (void)madvise(shard->map, shard->map_bytes, MADV_WILLNEED);
     }
+}
+
+/* Whole pages: those at the ends belong to other tensors too. A copy is all there is. */
+void safetensors_release(const struct safetensors *file, const struct safetensors_entry *entry)
+{
+    const struct shard *shard = &file->shard[entry->shard];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (size_t)entry->offset;
+    const size_t start = (first + page - 1) / page * page;
+    const size_t end = (first + tensor_bytes(&entry->tensor)) / page * page;
+    if (!shard->is_copy && start < end)
+        (void)madvise((char *)shard->map + start, end - start, MADV_DONTNEED);
 }
 
 int safetensors_read(void *dst, const struct safetensors *file,

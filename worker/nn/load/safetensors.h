@@ -67,6 +67,9 @@ const struct safetensors_pair *safetensors_metadata_at(const struct safetensors 
                                                        uint32_t index);
 /* Tells the kernel that all data will be read soon, from front to back; before loading a model. */
 void safetensors_prefetch(const struct safetensors *file);
+/* Takes the data of a tensor that is not needed soon out of the process' memory, where it counts
+ * beside what was made of it. It may be read again, from the file. */
+void safetensors_release(const struct safetensors *file, const struct safetensors_entry *entry);
 /* Copies a tensor's bytes out of the file, not the map. */
 CHECKED int safetensors_read(void *dst, const struct safetensors *file,
                              const struct safetensors_entry *entry, struct err *err);

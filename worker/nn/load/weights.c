@@ -2,11 +2,14 @@
 #include "worker/nn/load/weights.h"
 
 #include "common/base/check.h"
+#include "common/base/thread.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#define BLOCK 4096 /* numbers that are looked at together */
+#define BLOCK           1024          /* numbers that are looked at together */
+#define CHECKERS_MAX    4             /* threads; memory gives no more */
+#define CHECKER_NUMBERS (128 * BLOCK) /* of a tensor at least, for a thread has its price */
 
 void weight_table_add(struct weight_table *table, const struct weight_row *row)
 {
@@ -109,54 +112,99 @@ static void place_fields(const struct weight_table *table, enum weight_kind kind
     }
 }
 
-/* Whether no exponent is all ones: neither infinite nor NaN. */
-static bool is_finite_32(const uint32_t *bits, size_t count)
+/* Whether no exponent is all ones: neither infinite nor NaN. Such a one carries into the highest
+ * bit. A block's length is known here, so that a compiler takes vectors: as fast as memory. */
+static bool is_finite_32(const uint32_t bits[BLOCK])
 {
-    uint32_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t size = bits[i] & 0x7fffffffu;
-        largest = size > largest ? size : largest;
-    }
-    return largest < 0x7f800000u;
+    uint32_t sums = 0;
+    for (size_t i = 0; i < BLOCK; i++) sums |= (bits[i] & 0x7fffffffu) + 0x00800000u;
+    return !(sums & 0x80000000u);
 }
 
-static bool is_finite_16(const uint16_t *bits, size_t count, uint16_t infinite)
+static bool is_finite_16(const uint16_t bits[BLOCK], uint16_t infinite)
 {
-    uint16_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        const uint16_t size = bits[i] & 0x7fffu;
-        largest = size > largest ? size : largest;
-    }
-    return largest < infinite;
+    const uint16_t lacks = (uint16_t)(0x8000u - infinite);
+    uint16_t sums = 0;
+    for (size_t i = 0; i < BLOCK; i++)
+        sums = (uint16_t)(sums | (uint16_t)((bits[i] & 0x7fffu) + lacks));
+    return !(sums & 0x8000u);
 }
 
-static int check_finite(const char *name, const struct tensor *tensor, struct err *err)
+static bool is_finite(const void *block, enum dtype dtype)
 {
-    const size_t count = (size_t)tensor_count(tensor), bytes = dtype_bytes(tensor->dtype);
-    for (size_t at = 0; at < count; at += BLOCK) {
-        const size_t some = count - at < BLOCK ? count - at : BLOCK;
-        const void *data = (const char *)tensor->data + at * bytes;
-        const bool finite =
-            tensor->dtype == DTYPE_F32
-                ? is_finite_32(data, some)
-                : is_finite_16(data, some, tensor->dtype == DTYPE_F16 ? 0x7c00u : 0x7f80u);
-        if (!finite)
-            return err_set(err, ERR_CORRUPT, "tensor %s has a number that is infinite or none",
-                           name);
+    if (dtype == DTYPE_F32) return is_finite_32(block);
+    return is_finite_16(block, dtype == DTYPE_F16 ? 0x7c00u : 0x7f80u);
+}
+
+/* A part of a tensor, and the thread that looks at it. */
+struct checker {
+    struct thread thread;
+    const char *data;
+    size_t count;
+    enum dtype dtype;
+    bool finite;
+};
+
+static void check_part(void *arg)
+{
+    struct checker *part = arg;
+    const size_t bytes = dtype_bytes(part->dtype);
+    uint32_t rest[BLOCK] = {0};
+    size_t at = 0;
+    part->finite = true;
+    for (; part->finite && part->count - at >= BLOCK; at += BLOCK)
+        part->finite = is_finite(part->data + at * bytes, part->dtype);
+    if (!part->finite || at == part->count) return;
+    memcpy(rest, part->data + at * bytes, (part->count - at) * bytes);
+    part->finite = is_finite(rest, part->dtype);
+}
+
+/* On as many threads as the backend has: most of the time goes into the pages of the map. A part
+ * for which there is no thread is looked at here. */
+static int check_finite(const char *name, const struct tensor *tensor, uint32_t threads,
+                        struct err *err)
+{
+    struct checker part[CHECKERS_MAX] = {0};
+    const size_t bytes = dtype_bytes(tensor->dtype), all = (size_t)tensor_count(tensor);
+    size_t count = all / CHECKER_NUMBERS, at = 0;
+    bool finite = true;
+    if (count > threads) count = threads;
+    if (count > CHECKERS_MAX) count = CHECKERS_MAX;
+    if (count < 1) count = 1;
+    for (size_t i = 0; i < count; i++) {
+        const size_t some = i + 1 < count ? all / count : all - at;
+        part[i].data = (const char *)tensor->data + at * bytes;
+        part[i].count = some;
+        part[i].dtype = tensor->dtype;
+        if (i + 1 == count || thread_start(&part[i].thread, "nn-check", check_part, &part[i], err))
+            check_part(&part[i]);
+        at += some;
     }
-    return 0;
+    for (size_t i = 0; i < count; i++) {
+        thread_join(&part[i].thread);
+        finite = finite && part[i].finite;
+    }
+    if (finite) return 0;
+    return err_set(err, ERR_CORRUPT, "tensor %s has a number that is infinite or none", name);
 }
 
 /* The parts of a row as they lie in the map, looked at: they are in the processor's cache then. */
-static int find_parts(struct tensor part[WEIGHT_PARTS_MAX], const struct safetensors *file,
-                      const struct weight_row *row, struct err *err)
+static int find_parts(struct tensor part[WEIGHT_PARTS_MAX], const struct backend *backend,
+                      const struct safetensors *file, const struct weight_row *row, struct err *err)
 {
     for (uint32_t i = 0; i < parts_count(row); i++) {
         part[i] = safetensors_find(file, row->name[i])->tensor;
-        const int rc = check_finite(row->name[i], &part[i], err);
+        const int rc = check_finite(row->name[i], &part[i], backend->threads, err);
         if (rc) return rc;
     }
     return 0;
+}
+
+/* The device has them: a worker needs memory for one of them beside the weights. */
+static void release_parts(const struct safetensors *file, const struct weight_row *row)
+{
+    for (uint32_t i = 0; i < parts_count(row); i++)
+        safetensors_release(file, safetensors_find(file, row->name[i]));
 }
 
 /* All F32 tensors, converted in memory of ours and sent together. */
@@ -172,7 +220,7 @@ static int load_f32(struct weights *weights, struct backend *backend,
     for (uint32_t i = 0; !rc && i < table->count; i++) {
         const struct weight_row *row = &table->row[i];
         if (row->kind != WEIGHT_F32) continue;
-        rc = find_parts(part, file, row, err);
+        rc = find_parts(part, backend, file, row, err);
         const struct tensor *field = row->field;
         char *at = host + ((const char *)field->data - (const char *)weights->memory);
         for (uint32_t k = 0; !rc && k < parts_count(row); k++) {
@@ -193,7 +241,7 @@ static int load_matrix(struct weights *weights, struct backend *backend,
 {
     struct tensor part[WEIGHT_PARTS_MAX];
     struct backend_weight **field = row->field;
-    int rc = find_parts(part, file, row, err);
+    int rc = find_parts(part, backend, file, row, err);
     if (rc) return rc;
     int64_t columns = 1;
     for (uint32_t i = 1; i < rank_of(row); i++) columns *= row->shape[i];
@@ -210,7 +258,7 @@ static int load_stored(struct backend *backend, const struct safetensors *file,
     struct tensor part[WEIGHT_PARTS_MAX];
     const struct tensor *field = row->field;
     CHECK(parts_count(row) == 1);
-    const int rc = find_parts(part, file, row, err);
+    const int rc = find_parts(part, backend, file, row, err);
     if (!rc) backend_write(backend, field->data, part[0].data, tensor_bytes(field));
     return rc;
 }
@@ -238,6 +286,7 @@ int weights_load(struct weights *weights, struct backend *backend, const struct 
         const struct weight_row *row = &table->row[i];
         if (row->kind == WEIGHT_MATRIX) rc = load_matrix(weights, backend, file, row, err);
         if (row->kind == WEIGHT_STORED) rc = load_stored(backend, file, row, err);
+        if (!rc) release_parts(file, row);
     }
     if (!rc) rc = safetensors_unchanged(file, err);
     return rc ? rc : backend_sync(backend, err); /* the map may go */

@@ -316,6 +316,60 @@ TEST(safetensors, memory_that_is_out_is_a_sentence)
     test_dir_remove(dir);
 }
 
+#define LARGE_BYTES (1 << 22)
+
+/* Pages of files that are in this process' memory. */
+static long file_pages(void)
+{
+    long all, resident, shared;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    EXPECT(statm != NULL);
+    EXPECT_EQ(fscanf(statm, "%ld %ld %ld", &all, &resident, &shared), 3);
+    (void)fclose(statm);
+    return shared;
+}
+
+/* A large tensor is read, released, read again; blanks: of the header, one makes it unaligned. */
+static void check_release(const char *dir, const char *blanks, bool is_mapped)
+{
+    struct safetensors *file = NULL;
+    struct buf data;
+    char path[300], json[100];
+    struct err err;
+    (void)snprintf(json, sizeof json,
+                   "{\"t\":{\"dtype\":\"F32\",\"shape\":[%d],\"data_offsets\":"
+                   "[0,%d]}}%s",
+                   LARGE_BYTES / 4, LARGE_BYTES, blanks);
+    const uint64_t json_bytes = strlen(json);
+    EXPECT_EQ((8 + json_bytes) % 4 == 0, is_mapped);
+    (void)snprintf(path, sizeof path, "%s/file", dir);
+    buf_init(&data, 0);
+    buf_add(&data, &json_bytes, sizeof json_bytes);
+    buf_add(&data, json, json_bytes);
+    for (int i = 0; i < LARGE_BYTES; i++) buf_byte(&data, (char)(i % 251));
+    EXPECT_OK(fs_put(path, data.data, data.len, &err), &err);
+    EXPECT_OK(safetensors_open(&file, path, &err), &err);
+    const struct safetensors_entry *entry = safetensors_at(file, 0);
+    const char *want = buf_str(&data) + data.len - LARGE_BYTES;
+    EXPECT_MEM(entry->tensor.data, want, LARGE_BYTES);
+    const long before = file_pages();
+    safetensors_release(file, entry);
+    const long pages = LARGE_BYTES / sysconf(_SC_PAGESIZE), gone = before - file_pages();
+    EXPECT(is_mapped ? gone > pages * 3 / 4 : gone < pages / 4);
+    EXPECT_MEM(entry->tensor.data, want, LARGE_BYTES);
+    safetensors_close(file);
+    buf_deinit(&data);
+}
+
+TEST(safetensors, what_is_released_leaves_memory_and_can_be_read_again)
+{
+    UNUSED_STATE;
+    const char *dir = test_dir_new();
+    check_release(dir, "  ", true);
+    check_release(dir, "   ", false);
+    test_dir_remove(dir);
+}
+
 TEST(safetensors, a_file_that_changes_is_noticed)
 {
     UNUSED_STATE;
@@ -356,6 +410,7 @@ int main(void)
         RUN(safetensors, what_no_file_can_hold_is_not_written),
         RUN(safetensors, a_save_that_fails_leaves_the_old_file),
         RUN(safetensors, memory_that_is_out_is_a_sentence),
+        RUN(safetensors, what_is_released_leaves_memory_and_can_be_read_again),
         RUN(safetensors, a_file_that_changes_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
