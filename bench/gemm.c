@@ -82,18 +82,23 @@ static double peak_work(const char *set, enum dtype dtype)
     return 0.0; /* no peak is known */
 }
 
+#define THREADS_MAX 256
+
 struct peak {
     const char *set;
     enum dtype dtype;
-    double operations; /* of one task */
+    double operations[THREADS_MAX]; /* of each task */
 };
 
+/* For about ROUND_S, so that no thread takes two. */
 static void peak_task(void *arg, uint32_t task, uint32_t thread)
 {
     struct peak *peak = arg;
-    const double operations = peak_work(peak->set, peak->dtype);
+    const double start = seconds();
     (void)thread;
-    if (!task) peak->operations = operations;
+    peak->operations[task] = 0.0;
+    do peak->operations[task] += peak_work(peak->set, peak->dtype);
+    while (seconds() - start < ROUND_S);
 }
 
 static int compare(const void *a, const void *b)
@@ -148,14 +153,11 @@ static double measure_peak(struct cpu_pool *pool, struct peak *peak)
 {
     const double start = seconds();
     const uint32_t threads = cpu_pool_threads(pool);
-    double now = start;
-    int calls = 0;
-    do {
-        cpu_pool_run(pool, threads, peak_task, peak);
-        calls++;
-        now = seconds();
-    } while (now - start < ROUND_S);
-    return peak->operations * calls * threads / (now - start);
+    double operations = 0.0;
+    cpu_pool_run(pool, threads, peak_task, peak);
+    const double end = seconds();
+    for (uint32_t i = 0; i < threads; i++) operations += peak->operations[i];
+    return operations / (end - start);
 }
 
 static void measure(struct backend *backend, struct cpu_pool *pool, struct shape s,
@@ -184,7 +186,7 @@ static void measure(struct backend *backend, struct cpu_pool *pool, struct shape
                                  .out = matrix(kept, s.m, s.n, y),
                                  .weight = weight,
                                  .activation = ACTIVATION_NONE};
-    struct peak peak = {backend->arithmetic, dtype, 0.0};
+    struct peak peak = {.set = backend->arithmetic, .dtype = dtype};
     const double operations = 2.0 * (double)s.m * (double)s.n * (double)s.k;
     backend->driver->linear(backend, &op); /* pages and buffers are there from now on */
     for (int i = 0; i < rounds; i++) {
@@ -245,8 +247,8 @@ int main(int argc, char **argv)
     struct err err;
     enum dtype dtype;
     const int64_t threads = argc > 2 ? whole(argv[1]) : 0, rounds = argc > 2 ? whole(argv[2]) : 0;
-    if ((argc != 3 && argc != 7) || !threads || !rounds || rounds > ROUNDS_MAX ||
-        (argc == 7 && !parse(&shape, &dtype, &argv[3]))) {
+    if ((argc != 3 && argc != 7) || !threads || threads > THREADS_MAX || !rounds ||
+        rounds > ROUNDS_MAX || (argc == 7 && !parse(&shape, &dtype, &argv[3]))) {
         (void)fprintf(stderr, "usage: bench_gemm THREADS ROUNDS [TYPE M N K]\n");
         return 2;
     }
