@@ -43,7 +43,7 @@ static void world_begin(void)
 
 static void check_picture(const struct picture_options *options)
 {
-    const struct encode_options *encode = &options->encode;
+    const struct picture_encoding *encode = &options->encode;
     CHECK((uint32_t)encode->format < ENCODE_FORMATS_COUNT);
     CHECK(encode->quality >= 1 && encode->quality <= (encode->format == ENCODE_PNG ? 9 : 100));
     CHECK(!encode->lossless || encode->format == ENCODE_WEBP);
