@@ -127,9 +127,9 @@ static void as_payload(const uint8_t *data, size_t bytes)
     struct store *store = NULL;
     struct arena arena;
     struct err err = {0};
-    struct unpack_memory memory = {.arena = &arena};
+    struct arena_lender lender = {.arena = &arena};
     arena_init(&arena, 1 << 20);
-    ProtobufCAllocator allocator = unpack_allocator(&memory);
+    ProtobufCAllocator allocator = {arena_lend, arena_take_back, &lender};
     options_of_list(&options, &arena);
     CHECK(!store_open(&store, world.root, false, &err));
     const Vlmq__Jobs__DownloadShard *shard =

@@ -112,56 +112,6 @@ TEST(encode, writes_embeddings_as_f16_unless_asked_for_other)
     encode_job_deinit(&job);
 }
 
-/* All public files of an output but those with times, one after another. */
-static void output_bytes(struct buf *out, const struct encode_job *job)
-{
-    static const char *const names[] = {
-        "out/00000.safetensors",         "out/00000.jsonl",
-        "out/img_emb/img_emb_00000.npy", "out/text_emb/text_emb_00000.npy",
-        "out/00001.safetensors",         "out/00001.jsonl",
-        "out/img_emb/img_emb_00001.npy", "out/text_emb/text_emb_00001.npy"};
-    buf_init(out, 0);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) get(out, job, names[i]);
-}
-
-static void many_pictures(const struct encode_job *job)
-{
-    struct member member[121] = {{NULL, NULL, 0}};
-    char name[121][32];
-    for (uint32_t shard = 0; shard < 2; shard++) {
-        for (uint32_t i = 0; i < 120; i++) {
-            const uint32_t number = shard * 60 + i / 2;
-            (void)snprintf(name[i], sizeof name[i], "%04u.%s", number, i % 2 ? "txt" : "png");
-            member[i] = (struct member){name[i], i % 2 ? "a red fox" : NULL, number * 0x020301};
-            if (i % 14 == 0) member[i].data = "broken";
-        }
-        (void)snprintf(name[120], sizeof name[120], "in/%05u.tar", shard);
-        encode_job_tar(job, name[120], member);
-    }
-}
-
-static void everything(struct encode_job *job)
-{
-    static char labels[PATH_MAX], reference[PATH_MAX];
-    static const char set[] = "{\"animals\": {\"fox\": \"a red fox\", \"owl\": \"an owl\"}}";
-    struct buf file;
-    many_pictures(job);
-    buf_init(&file, 0);
-    picture(&file, 0x00000a, 9, 9);
-    put(job, "labels.json", set, sizeof set - 1);
-    put(job, "reference.png", file.data, file.len);
-    buf_deinit(&file);
-    EXPECT(fs_join(labels, sizeof labels, job->dir, "labels.json"));
-    EXPECT(fs_join(reference, sizeof reference, job->dir, "reference.png"));
-    job->spec.cls = job->spec.embedding = job->spec.captions = job->spec.npy = true;
-    job->spec.tokens = text("4");
-    job->spec.labels = labels;
-    job->spec.top_k = 2;
-    job->spec.placeholder = reference;
-    job->spec.placeholder_threshold = 0.999;
-    job->spec.near_duplicates = 0.99999;
-}
-
 TEST(encode, files_are_the_same_whatever_batches_and_threads)
 {
     UNUSED_STATE;
@@ -172,13 +122,13 @@ TEST(encode, files_are_the_same_whatever_batches_and_threads)
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
         struct encode_job job;
         encode_job_init(&job);
-        everything(&job);
+        encode_job_everything(&job);
         job.spec.batch = runs[i].batch;
         job.spec.decode_threads = runs[i].threads;
         job.harness.cpus = runs[i].cpus;
         encode_job_run(&job);
         EXPECT(fake.largest <= runs[i].batch);
-        output_bytes(i ? &other : &first, &job);
+        encode_job_bytes(i ? &other : &first, &job);
         if (i) {
             EXPECT_EQ(other.len, first.len);
             EXPECT_MEM(other.data, first.data, first.len);
@@ -196,7 +146,7 @@ TEST(encode, tells_labels_placeholders_and_near_duplicates)
     struct encode_job job;
     struct features features;
     encode_job_init(&job);
-    everything(&job);
+    encode_job_everything(&job);
     static const struct member members[] = {{"0.png", NULL, RED},      {"0.txt", "a red fox", 0},
                                             {"1.png", NULL, 0x00000a}, {"1.txt", "an owl", 0},
                                             {"2.png", NULL, RED},      {"3.png", NULL, GREEN},
@@ -283,7 +233,7 @@ TEST(encode, stop_is_noticed_within_a_piece_of_a_slow_model)
     UNUSED_STATE;
     struct encode_job job;
     encode_job_init(&job);
-    many_pictures(&job);
+    encode_job_pictures(&job);
     job.spec.decode_threads = 1;
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
     fake.picture_ms = 60;
@@ -297,38 +247,18 @@ TEST(encode, stop_is_noticed_within_a_piece_of_a_slow_model)
     encode_job_deinit(&job);
 }
 
-TEST(encode, stop_is_noticed_between_prompts_of_labels)
-{
-    UNUSED_STATE;
-    /* Nowhere encoded to its end, so it is in no cache. */
-    static const char set[] = "{\"signs\": {\"stop\": \"a stop sign\"}}";
-    struct encode_job job;
-    char labels[PATH_MAX];
-    encode_job_init(&job);
-    encode_job_tar(&job, "in/0.tar", colours);
-    put(&job, "labels.json", set, sizeof set - 1);
-    EXPECT(fs_join(labels, sizeof labels, job.dir, "labels.json"));
-    job.spec.labels = labels;
-    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
-    job.harness.host.stop_at_items = 0;
-    EXPECT_EQ(encode_job_work(&job, 0), ERR_CANCELLED);
-    EXPECT(strstr(job.harness.err.msg, "labels"));
-    EXPECT(fake.texts == 0 && fake.pictures == 0);
-    encode_job_deinit(&job);
-}
-
 TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
 {
     UNUSED_STATE;
     struct encode_job job, whole;
     struct buf want, got;
     encode_job_init(&whole);
-    everything(&whole);
+    encode_job_everything(&whole);
     encode_job_run(&whole);
-    output_bytes(&want, &whole);
+    encode_job_bytes(&want, &whole);
     encode_job_deinit(&whole);
     encode_job_init(&job);
-    everything(&job);
+    encode_job_everything(&job);
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
     fake.fails_at = 30;
     EXPECT_EQ(encode_job_work(&job, 0), ERR_UNAVAILABLE);
@@ -340,7 +270,7 @@ TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
     EXPECT_OK(encode_job_work(&job, 1), &job.harness.err); /* adopts */
     EXPECT_EQ(job.harness.result.progress.items, 60);
     EXPECT_TEXT(job.harness.result.made, "00001.safetensors");
-    output_bytes(&got, &job);
+    encode_job_bytes(&got, &job);
     EXPECT_EQ(got.len, want.len);
     EXPECT_MEM(got.data, want.data, want.len);
     buf_deinit(&want);
@@ -713,7 +643,6 @@ int main(void)
         RUN(encode, numbers_that_are_none_or_do_not_fit_are_not_written),
         RUN(encode, shard_without_any_picture_is_a_shard_of_no_rows),
         RUN(encode, stop_is_noticed_within_a_piece_of_a_slow_model),
-        RUN(encode, stop_is_noticed_between_prompts_of_labels),
         RUN(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all),
         RUN(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once),
         RUN(encode, model_that_a_worker_has_not_or_that_changes_is_tried_elsewhere),

@@ -48,13 +48,18 @@ int clip_load(struct clip **clip, struct backend *backend, const char *folder,
     fake.loads++;
     if (!fs_join(path, sizeof path, folder, "model.safetensors") || !fs_exists(path))
         return err_set(err, ERR_CORRUPT, "%s: cut short", path);
-    *clip = mem_new(sizeof **clip);
-    (*clip)->options = *options;
+    struct clip *made = mem_new(sizeof *made);
+    made->options = *options;
     EXPECT(fs_join(path, sizeof path, folder, "config.json"));
-    EXPECT_OK(clip_config_read(&(*clip)->config, path, err), err);
+    int rc = clip_config_read(&made->config, path, err);
     EXPECT(fs_join(path, sizeof path, folder, "preprocessor_config.json"));
-    EXPECT_OK(preprocessor_config_read(&(*clip)->preprocessor, path, err), err);
+    if (!rc) rc = preprocessor_config_read(&made->preprocessor, path, err);
+    if (rc) {
+        clip_free(made);
+        return rc;
+    }
     if (fake.changes) EXPECT_OK(fs_put(path, "{}", 2, err), err);
+    *clip = made;
     return 0;
 }
 

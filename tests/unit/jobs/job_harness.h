@@ -28,11 +28,13 @@ struct harness_task {
 };
 
 struct job_host {
-    atomic_int stop;              /* enum job_stop */
-    int64_t stop_at_items;        /* >= 0: stopped when that many are finished */
-    enum job_stop stop_as;        /* how; NONE: cancelled */
-    int64_t told;                 /* calls of job_progress_set */
-    int64_t dies_at;              /* > 0: the process is killed in that call */
+    atomic_int stop;            /* enum job_stop */
+    int64_t stop_at_items;      /* >= 0: stopped when that many are finished */
+    enum job_stop stop_as;      /* how; NONE: cancelled */
+    int64_t told;               /* calls of job_progress_set */
+    int64_t dies_at;            /* > 0: the process is killed in that call */
+    void (*on_told)(void *ctx); /* called in it; NULL: nothing is */
+    void *on_told_ctx;
     struct job_progress progress; /* the last one */
     uint8_t cursor[CURSOR_BYTES_MAX];
     size_t cursor_bytes; /* of the task that is interrupted, for its next attempt */
@@ -51,6 +53,7 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
     host->progress = *progress;
     host->told++;
     if (host->told == host->dies_at) (void)raise(SIGKILL);
+    if (host->on_told) host->on_told(host->on_told_ctx);
     if (host->stop_at_items >= 0 && progress->items >= host->stop_at_items)
         atomic_store(&host->stop, (int)(host->stop_as ? host->stop_as : JOB_STOP_CANCELLED));
 }

@@ -15,14 +15,14 @@
 static int read_task(struct work *work, struct err *err)
 {
     struct job_env *env = work->env;
-    struct unpack_memory memory = {.arena = env->arena};
-    ProtobufCAllocator allocator = unpack_allocator(&memory);
+    struct arena_lender lender = {.arena = env->arena};
+    ProtobufCAllocator allocator = {arena_lend, arena_take_back, &lender};
     int rc =
         download_options_init(&work->options, env->arena, env->spec.data, env->spec.bytes, err);
     if (rc) return rc;
     work->shard =
         vlmq__jobs__download_shard__unpack(&allocator, env->payload.bytes, env->payload.data);
-    if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
+    if (lender.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
     if (work->shard && work->shard->rows == 0) work->shard->rows = work->shard->late;
     if (!work->shard || work->shard->rows == 0 || work->shard->rows > DOWNLOAD_SHARD_ROWS_MAX ||
         (work->shard->late && work->shard->late != work->shard->rows))
