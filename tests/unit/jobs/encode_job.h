@@ -47,8 +47,7 @@ static inline void encode_job_init(struct encode_job *job)
     fake.loads = fake.pictures = fake.texts = fake.largest = fake.fails_at = 0;
     fake.picture_ms = 0;
     fake.cls = 0;
-    fake.no_projection = fake.changes = false;
-    fake.backend = NULL;
+    fake.no_projection = fake.changes = fake.device_fails = false;
     harness_init(&job->harness, &job_encode);
     job->harness.device = "reference";
     (void)snprintf(job->input, sizeof job->input, "%s/in", job->dir);
