@@ -264,7 +264,8 @@ static inline void encode_job_bytes(struct buf *out, const struct encode_job *jo
         "out/00001.safetensors",         "out/00001.jsonl",
         "out/img_emb/img_emb_00001.npy", "out/text_emb/text_emb_00001.npy"};
     buf_init(out, 0);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) get(out, job, names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (has(job, names[i])) get(out, job, names[i]);
 }
 
 #endif

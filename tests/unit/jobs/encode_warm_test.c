@@ -45,6 +45,13 @@ static void set_reference(struct encode_job *job)
     job->spec.placeholder = reference;
 }
 
+static void set_no_text(struct encode_job *job)
+{
+    job->spec.labels = text("");
+    job->spec.top_k = 0;
+    job->spec.captions = false;
+}
+
 static void set_crop(struct encode_job *job)
 {
     job->spec.crop = VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI;
@@ -107,8 +114,8 @@ TEST(warm, model_makes_what_a_fresh_one_makes)
         bool loads; /* the change is one of the model itself */
     } cases[] = {{set_top_k, false},  {set_threshold, false},  {set_space, false},
                  {set_labels, false}, {set_no_filters, false}, {set_reference, false},
-                 {set_crop, true},    {set_state, true},       {set_tokens, true},
-                 {set_dtype, true},   {set_batch, true}};
+                 {set_no_text, true}, {set_crop, true},        {set_state, true},
+                 {set_tokens, true},  {set_dtype, true},       {set_batch, true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct encode_job job;
         struct buf first, fresh;

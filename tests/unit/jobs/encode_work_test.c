@@ -410,6 +410,11 @@ TEST(encode, output_of_other_options_or_another_model_is_refused)
     EXPECT(strstr(job.harness.err.msg, "--model"));
     put(&job, "model/model.safetensors", "weights", 7);
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+    encode_job_tar(&job, "in/0.tar", colours + 4); /* another one of that name */
+    EXPECT_EQ(encode_job_plan(&job), ERR_INVALID);
+    EXPECT(strstr(job.harness.err.msg, "input has changed"));
+    encode_job_tar(&job, "in/0.tar", colours);
+    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
     encode_job_tar(&job, "in/1.tar", colours);
     EXPECT_EQ(encode_job_plan(&job), ERR_INVALID);
     EXPECT(strstr(job.harness.err.msg, "input has changed"));
