@@ -73,7 +73,7 @@ static int measure(struct parts *parts, struct jpeg_decompress_struct *jpeg, con
                    const struct options *o, struct err *err)
 {
     const struct decode_options decoding = decode_options_default();
-    const struct encode_options encoding = {.format = ENCODE_JPEG, .quality = 95};
+    const struct picture_encoding encoding = {.format = ENCODE_JPEG, .quality = 95};
     struct image image = {0}, result = {0};
     struct decode_info info;
     struct fit_plan plan;

@@ -21,6 +21,8 @@ static size_t part_of(const char *text)
     if (bytes > PART_BYTES_MAX || text[0] == '.' || text[0] == '-') return 0;
     for (size_t i = 0; i + 1 < bytes; i++)
         if (text[i] == '.' && text[i + 1] == '.') return 0;
+    /* The model OWNER may have such a file where OWNER/this would have its folder. */
+    if (bytes == strlen(MODEL_INFO_NAME) && !memcmp(text, MODEL_INFO_NAME, bytes)) return 0;
     return bytes;
 }
 

@@ -24,7 +24,7 @@
 #define MODEL_FILES_MAX 4096
 
 /* NAME or OWNER/NAME of letters, digits and "._-", where no part begins with a dot or a dash or has
- * ".." in it. */
+ * ".." in it or is MODEL_INFO_NAME. */
 bool model_name_valid(const char *name);
 /* Whether a file at the top of a repository is one that loading a model may need: its
  * configurations, its tokenizer, its weights as safetensors, whole or in shards. */

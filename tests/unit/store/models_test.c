@@ -54,12 +54,14 @@ TEST(models, names_are_one_or_two_plain_parts)
 {
     UNUSED_STATE;
     char part[128];
-    static const char *const good[] = {"gpt2",    "openai/clip-vit-base-patch32",
-                                       "a/b",     "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
-                                       "a.b/c_d", "x--y"};
+    static const char *const good[] = {"gpt2",        "openai/clip-vit-base-patch32",
+                                       "a/b",         "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+                                       "a.b/c_d",     "x--y",
+                                       "a/vlmq.json5"};
     static const char *const bad[] = {
-        "",     "/",   "/a",   "a/", "a//b", "a/b/c",      "..",   "a/..", "../a", ".a",    "a/.b",
-        "a..b", "a b", "a/-b", "-a", "a\nb", "a/\xc3\xa9", "a\\b", "a:b",  "~/a",  "a/b?c", "a%2e"};
+        "",     "/",    "/a",         "a/",        "a//b",        "a/b/c", "..",    "a/..",
+        "../a", ".a",   "a/.b",       "vlmq.json", "a/vlmq.json", "a..b",  "a b",   "a/-b",
+        "-a",   "a\nb", "a/\xc3\xa9", "a\\b",      "a:b",         "~/a",   "a/b?c", "a%2e"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) EXPECT(model_name_valid(good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) EXPECT(!model_name_valid(bad[i]));
     memset(part, 'a', sizeof part);
