@@ -1,6 +1,7 @@
 /* conformance.c - every op of a backend against the reference backend.
  *
- *   conformance [--backend NAME] [--same-as SET] [--filter TEXT] [--list | --time | --self-test]
+ *   conformance [--backend NAME] [--same-as SET] [--without TYPE] [--filter TEXT]
+ *               [--list | --time | --self-test]
  *
  * For each problem (op, shape, types, inputs): the answer is close to the reference's, and its bits
  * are the same when the op runs again, on other numbers of threads, and over any cut of the items.
@@ -8,6 +9,7 @@
  * largest, both relative to the row's size), and what differs. Exit status 1: something does.
  *
  * --same-as SET: the bits must also be those that the cpu backend gives with VLMQ_CPU=SET.
+ * --without i8: the backend must refuse weights of that type with ERR_INVALID.
  * --time runs the shapes of ViT-L/14-336 instead and prints rates. --self-test plants faults in the
  * backend's ops, one at a time, and expects each to be found in that op, and no other. */
 #include "common/base/check.h"
@@ -29,6 +31,7 @@ struct suite {
     struct backend *backend[THREADS_MAX]; /* with 1, 2, 3 threads */
     struct backend *twin;                 /* of --same-as, or NULL */
     const char *filter;
+    const char *without; /* a type of weights, or "" */
     bool is_quiet;
 };
 
@@ -165,12 +168,30 @@ static bool has_own_bits(const struct problem *problem, const struct suite *suit
            strstr(suite->backend[0]->arithmetic, "bf16");
 }
 
+static bool is_without(const struct suite *suite, const struct problem *problem)
+{
+    return problem->kind == OP_LINEAR && !strcmp(type_name(problem->weight_dtype), suite->without);
+}
+
+/* A weight of a type that the backend has not must be refused, and nothing else happen. */
+static int judge_refusal(const struct suite *suite, const struct problem *problem)
+{
+    struct run run;
+    struct err err;
+    const int rc = run_open(&run, problem, suite->backend[0], &err);
+    const bool refused = rc == ERR_INVALID && strstr(err.msg, dtype_name(problem->weight_dtype));
+    if (!rc) run_close(&run);
+    if (!suite->is_quiet) printf("%-98s %s\n", problem->name, refused ? "refused" : "FAILED");
+    return refused && !backend_sync(suite->backend[0], &err) ? 0 : FAULT_CALL;
+}
+
 static int judge(struct suite *suite, const struct problem *problem)
 {
     struct answer expected, answer;
     struct error worst = {0};
     struct err err;
     int faults = 0;
+    if (is_without(suite, problem)) return judge_refusal(suite, problem);
     if (answer_of(&expected, problem, suite->reference, false, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         return FAULT_CALL;
@@ -270,6 +291,7 @@ static int suite_time(const struct suite *suite)
     printf("%-72s %24s %24s\n", suite->backend[0]->arithmetic, "1 thread", "2 threads");
     for (uint32_t i = 0; i < cases.count; i++) {
         const struct problem *problem = &cases.problem[i];
+        if (is_without(suite, problem)) continue;
         printf("%-72s", problem->name);
         for (int threads = 0; threads < 2; threads++) {
             struct err err;
@@ -350,8 +372,8 @@ static int suite_self_test(struct suite *suite)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: conformance [--backend NAME] [--same-as SET] [--filter TEXT]"
-                    " [--list | --time | --self-test]\n");
+    fprintf(stderr, "usage: conformance [--backend NAME] [--same-as SET] [--without TYPE]"
+                    " [--filter TEXT] [--list | --time | --self-test]\n");
     return 2;
 }
 
@@ -385,7 +407,7 @@ static void suite_close(struct suite *suite)
 
 int main(int argc, char **argv)
 {
-    struct suite suite = {.filter = ""};
+    struct suite suite = {.filter = "", .without = ""};
     const char *device = "cpu", *twin = NULL, *what = "";
     struct err err;
     for (int i = 1; i < argc; i++) {
@@ -393,6 +415,8 @@ int main(int argc, char **argv)
             device = argv[++i];
         else if (!strcmp(argv[i], "--same-as") && i + 1 < argc)
             twin = argv[++i];
+        else if (!strcmp(argv[i], "--without") && i + 1 < argc)
+            suite.without = argv[++i];
         else if (!strcmp(argv[i], "--filter") && i + 1 < argc)
             suite.filter = argv[++i];
         else if (!*what && (!strcmp(argv[i], "--list") || !strcmp(argv[i], "--time") ||

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT        256 /* of cudaMalloc */
-#define THREADS_MAX      1024
-#define GRID_MAX         0x7fffffffu
-#define SHARED_BYTES     ((size_t)48 << 10) /* of any kernel */
-#define SHARED_BYTES_MAX ((size_t)99 << 10) /* of one that asked: compute capability 8.6 and 8.9 \
-                                             */
+#define ALIGNMENT    256 /* of cudaMalloc */
+#define THREADS_MAX  1024
+#define GRID_MAX     0x7fffffffu
+#define SHARED_BYTES ((size_t)48 << 10) /* of any kernel */
+#define SHARED_BYTES_MAX                                                    \
+    ((size_t)99 << 10) /* of one that asked: compute capability 8.6 and 8.9 \
+                        */
 #define KERNELS_MAX 256
 
 static struct {
@@ -242,6 +243,12 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     free(stream);
+    return poison ? told(poison) : cudaSuccess;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    (void)stream;
     return poison ? told(poison) : cudaSuccess;
 }
 

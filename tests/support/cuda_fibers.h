@@ -199,6 +199,14 @@ inline unsigned max(unsigned a, unsigned b)
 {
     return a < b ? b : a;
 }
+inline float __uint_as_float(uint32_t bits)
+{
+    return f32_of_bits(bits);
+}
+inline uint32_t __float_as_uint(float x)
+{
+    return f32_bits(x);
+}
 inline float rsqrtf(float x)
 {
     return 1 / sqrtf(x);

@@ -2,8 +2,8 @@
 #include "worker/nn/backend.h"
 
 #include "common/base/check.h"
+#include "worker/nn/backend_plugin.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,13 +36,15 @@ static int unknown(const char *device, struct err *err)
         CHECK(count > 0 && (size_t)count < sizeof names - used);
         used += (size_t)count;
     }
-    return err_set(err, ERR_NOT_FOUND, "there is no device %.40s: this build has %s", device,
-                   names);
+    return err_set(err, ERR_NOT_FOUND,
+                   "there is no device %.40s: this build has %s, and cuda:0 with its plugin",
+                   device, names);
 }
 
 int backend_open(struct backend **backend, const char *device, uint32_t threads, struct err *err)
 {
     *backend = NULL;
+    if (is_of(device, "cuda")) return backend_plugin_open(backend, "cuda", device, threads, err);
     for (size_t i = 0; i < DRIVERS_COUNT; i++) {
         if (!is_of(device, drivers[i]->name)) continue;
         const int rc = drivers[i]->open(backend, device, threads, err);
@@ -82,17 +84,6 @@ int backend_sync(struct backend *backend, struct err *err)
     backend->driver->sync(backend);
     if (!backend->err.code) return 0;
     return err_set(err, backend->err.code, "%s", backend->err.msg);
-}
-
-void backend_fail(struct backend *backend, enum err_code code, const char *fmt, ...)
-{
-    if (backend->err.code) return;
-    char text[ERR_MSG_BYTES];
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    (void)err_set(&backend->err, code, "%s", text);
 }
 
 static void check_parts(const struct tensor *parts, uint32_t parts_count, int64_t columns)
