@@ -71,9 +71,10 @@ static int load(const struct backend_plugin **plugin, const char *path, struct e
 int backend_plugin_open(struct backend **backend, const char *name, const char *device,
                         uint32_t threads, struct err *err)
 {
-    const struct backend_plugin *plugin;
+    const struct backend_plugin *plugin = NULL;
     char path[PATH_BYTES];
     int rc = find(path, name, err);
     if (!rc) rc = load(&plugin, path, err);
-    return rc ? rc : plugin->driver->open(backend, device, threads, err);
+    if (rc) return rc;
+    return plugin->driver->open(backend, device, threads, err);
 }

@@ -15,9 +15,8 @@ struct attention_args {
     const void *q, *k, *v;
     void *out;
     int64_t q_stride, k_stride, v_stride, out_stride;
-    uint32_t q_tokens, k_tokens, heads, group, dim;
+    uint32_t q_tokens, k_tokens, group, dim;
     const uint32_t *lengths;
-    int64_t queries; /* of all sequences and heads */
     bool is_causal;
     float scale;
 };
@@ -37,6 +36,7 @@ static __device__ uint32_t keys_of(const attention_args &a, uint32_t s, uint32_t
 template <class T> static __device__ float dot(const float *q, const T *k, uint32_t dim)
 {
     float sum = 0;
+#pragma unroll 8 /* dim is a multiple of it */
     for (uint32_t i = 0; i < dim; i++) sum = fmaf(q[i], f32_of(k[i]), sum);
     return sum;
 }
@@ -46,13 +46,12 @@ static __global__ void __launch_bounds__(THREADS) attention_kernel(attention_arg
 {
     SHARED(float, queries, WARPS *DIM_MAX);
     const uint32_t warp = threadIdx.x / WARP_LANES, lane = threadIdx.x % WARP_LANES;
-    const int64_t i = static_cast<int64_t>(blockIdx.x) * WARPS + warp;
+    const uint32_t tiles = (a.q_tokens + WARPS - 1) / WARPS; /* blocks of a sequence */
+    const uint32_t s = blockIdx.x / tiles, head = blockIdx.y;
+    const uint32_t token = blockIdx.x % tiles * WARPS + warp;
+    const int64_t vector = static_cast<int64_t>(s) * a.q_tokens + token;
     float *const q = queries + warp * DIM_MAX;
-    if (i >= a.queries) return;
-    const uint32_t head = static_cast<uint32_t>(i % a.heads);
-    const int64_t vector = i / a.heads; /* of all tokens of all sequences */
-    const uint32_t s = static_cast<uint32_t>(vector / a.q_tokens);
-    const uint32_t token = static_cast<uint32_t>(vector % a.q_tokens);
+    if (token >= a.q_tokens) return;
     const int64_t first = static_cast<int64_t>(s) * a.k_tokens, kv = head / a.group * a.dim;
     const T *const k = static_cast<const T *>(a.k) + first * a.k_stride + kv;
     const T *const v = static_cast<const T *>(a.v) + first * a.v_stride + kv;
@@ -69,6 +68,7 @@ static __global__ void __launch_bounds__(THREADS) attention_kernel(attention_arg
         const float share = expf(score - larger);
         max = larger;
         total = fmaf(total, shrink, warp_sum(share));
+#pragma unroll
         for (int j = 0; j < SHARES; j++) sum[j] *= shrink;
         for (uint32_t key = 0; key < WARP_LANES && at + key < keys; key++) {
             const float p = __shfl_sync(WARP_ALL, share, static_cast<int>(key));
@@ -79,22 +79,32 @@ static __global__ void __launch_bounds__(THREADS) attention_kernel(attention_arg
                     sum[j] = fmaf(p, f32_of(from[lane + j * WARP_LANES]), sum[j]);
         }
     }
+    const float scale = keys ? 1 / total : 0;
 #pragma unroll
     for (uint32_t j = 0; j < SHARES; j++)
-        if (lane + j * WARP_LANES < a.dim)
-            out[lane + j * WARP_LANES] = real_of<T>(keys ? sum[j] / total : 0);
+        if (lane + j * WARP_LANES < a.dim) out[lane + j * WARP_LANES] = real_of<T>(sum[j] * scale);
 }
 
 void cuda_attention(const struct op_attention *op, const uint32_t *device_lengths,
                     cudaStream_t stream)
 {
-    const int64_t queries = static_cast<int64_t>(op->sequences) * op->q_tokens * op->heads;
-    const attention_args a = {op->q,        op->k,          op->v,        op->out,
-                              op->q_stride, op->k_stride,   op->v_stride, op->out_stride,
-                              op->q_tokens, op->k_tokens,   op->heads,    op->heads / op->kv_heads,
-                              op->head_dim, device_lengths, queries,      op->causal,
+    const attention_args a = {op->q,
+                              op->k,
+                              op->v,
+                              op->out,
+                              op->q_stride,
+                              op->k_stride,
+                              op->v_stride,
+                              op->out_stride,
+                              op->q_tokens,
+                              op->k_tokens,
+                              op->heads / op->kv_heads,
+                              op->head_dim,
+                              device_lengths,
+
+                              op->causal,
                               op->scale};
-    const dim3 grid = blocks_of(queries, WARPS);
+    const dim3 grid((op->q_tokens + WARPS - 1) / WARPS * op->sequences, op->heads);
     if (op->dtype == DTYPE_F32)
         LAUNCH(attention_kernel<float>, grid, THREADS, 0, stream, a);
     else if (op->dtype == DTYPE_BF16)
