@@ -30,9 +30,11 @@ static struct {
 } asked[KERNELS_MAX];
 static int asked_count;
 
+/* Those after which a context gives nothing else. */
 static int is_poison(cudaError_t error)
 {
-    return error >= cudaErrorIllegalAddress || error == cudaErrorECCUncorrectable;
+    return error == cudaErrorIllegalAddress || error == cudaErrorLaunchTimeout ||
+           error == cudaErrorLaunchFailure || error == cudaErrorECCUncorrectable;
 }
 
 static cudaError_t told(cudaError_t error)

@@ -102,7 +102,8 @@ enum cuda_emulated_call {
     CUDA_EMULATED_CALLS_COUNT
 };
 /* Lets `after` calls pass; all that follow fail with error, until it is called with after < 0. An
- * error that poisons a context (700 and above) then comes out of every call of any kind. */
+ * error that poisons a context, as an illegal address does, then comes out of every call of any
+ * kind. */
 void cuda_emulated_fail(enum cuda_emulated_call call, int after, cudaError_t error);
 /* For cuda_fibers.h: what the launch of a kernel with so much shared memory gives. */
 cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64_t blocks,
