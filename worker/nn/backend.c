@@ -74,6 +74,11 @@ void backend_write(struct backend *backend, void *dst, const void *src, size_t b
     if (!backend->err.code) backend->driver->write(backend, dst, src, bytes);
 }
 
+void backend_write_ahead(struct backend *backend, void *dst, const void *src, size_t bytes)
+{
+    if (!backend->err.code) backend->driver->write_ahead(backend, dst, src, bytes);
+}
+
 void backend_read(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
     if (!backend->err.code) backend->driver->read(backend, dst, src, bytes);

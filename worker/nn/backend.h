@@ -146,6 +146,7 @@ struct backend_driver {
     void *(*alloc)(struct backend *backend, size_t bytes);
     void (*free)(struct backend *backend, void *data);
     void (*write)(struct backend *backend, void *dst, const void *src, size_t bytes);
+    void (*write_ahead)(struct backend *backend, void *dst, const void *src, size_t bytes);
     void (*read)(struct backend *backend, void *dst, const void *src, size_t bytes);
     void (*sync)(struct backend *backend);
     int (*weight_new)(struct backend *backend, struct backend_weight **weight,
@@ -183,6 +184,10 @@ void backend_free(struct backend *backend, void *data); /* accepts NULL */
 /* Copies in the order of the ops; the host's side must stay as it is until sync. */
 void backend_write(struct backend *backend, void *dst, const void *src, size_t bytes);
 void backend_read(struct backend *backend, void *dst, const void *src, size_t bytes);
+/* As backend_write, but it may run beside the ops given since the call of it before, which must not
+ * use dst: those before that call are done by then, and what is given later finds the data. So two
+ * buffers in turn let copies overlap ops. src may change when it returns. */
+void backend_write_ahead(struct backend *backend, void *dst, const void *src, size_t bytes);
 /* Waits for all ops. The first error of any since backend_open, which stays. ERR_UNAVAILABLE: the
  * device is lost to this process; another one may find it well. ERR_LIMIT: out of memory. */
 CHECKED int backend_sync(struct backend *backend, struct err *err);

@@ -87,13 +87,17 @@ TEST(cuda, copies_of_any_size_come_back)
     struct err err;
     EXPECT(data);
     EXPECT_EQ((uintptr_t)data % BACKEND_ALIGNMENT, 0);
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        for (size_t k = 0; k < sizes[i]; k++) from[k] = (uint8_t)((k + i) * 2654435761u >> 13);
-        memset(to, 0, sizes[i]);
-        backend_write(backend, data, from, sizes[i]);
-        backend_read(backend, to, data, sizes[i]);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] * 2; i++) {
+        const size_t bytes = sizes[i / 2];
+        for (size_t k = 0; k < bytes; k++) from[k] = (uint8_t)((k + i) * 2654435761u >> 13);
+        memset(to, 0, bytes);
+        if (i % 2)
+            backend_write(backend, data, from, bytes);
+        else
+            backend_write_ahead(backend, data, from, bytes);
+        backend_read(backend, to, data, bytes);
         EXPECT_OK(backend_sync(backend, &err), &err);
-        EXPECT_MEM(from, to, sizes[i]);
+        EXPECT_MEM(from, to, bytes);
     }
     backend_free(backend, data);
     backend_close(backend);

@@ -82,6 +82,12 @@ static void cuda_op_write(struct backend *backend, void *dst, const void *src, s
     if (cuda_enter(cuda, "write")) cuda_write(cuda, dst, src, bytes);
 }
 
+static void cuda_op_write_ahead(struct backend *backend, void *dst, const void *src, size_t bytes)
+{
+    struct cuda_backend *cuda = (struct cuda_backend *)backend;
+    if (cuda_enter(cuda, "write_ahead")) cuda_write_ahead(cuda, dst, src, bytes);
+}
+
 static void cuda_op_read(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
     struct cuda_backend *cuda = (struct cuda_backend *)backend;
@@ -244,6 +250,7 @@ const struct backend_driver backend_cuda = {
     .alloc = cuda_alloc,
     .free = cuda_free,
     .write = cuda_op_write,
+    .write_ahead = cuda_op_write_ahead,
     .read = cuda_op_read,
     .sync = cuda_sync,
     .weight_new = cuda_weight_new,

@@ -2,7 +2,8 @@
  *
  * Ops go into one stream. What comes from host memory is copied to pinned memory at once (slots,
  * used in turn), what goes there lands in it first and is handed over when its slot is needed again
- * or at sync. Scratch memory grows to the largest that an op needed. */
+ * or at sync. What is written ahead has slots and a stream of its own, for which ops wait. Scratch
+ * memory grows to the largest that an op needed. */
 #ifndef NN_CUDA_CUDA_H
 #define NN_CUDA_CUDA_H
 
@@ -21,6 +22,11 @@ struct cuda_slot {
     size_t bytes;
 };
 
+struct cuda_slots {
+    struct cuda_slot slot[CUDA_SLOTS];
+    uint32_t next;
+};
+
 struct cuda_scratch {
     void *data;
     size_t bytes;
@@ -32,8 +38,10 @@ struct cuda_backend {
     char arithmetic[64];
     cudaStream_t stream;
     struct matmul *matmul;
-    struct cuda_slot slot[CUDA_SLOTS];
-    uint32_t slot_next;
+    struct cuda_slots slots;
+    cudaStream_t ahead_stream;
+    cudaEvent_t ahead_event; /* the ops that came before the latest write ahead are done */
+    struct cuda_slots ahead_slots;
     struct cuda_scratch x, product, bias; /* of linear */
     struct cuda_scratch numbers;          /* lengths, indices */
     const char *latest;                   /* what was asked of the device last */
@@ -59,6 +67,7 @@ CHECKED int cuda_copies_open(struct cuda_backend *cuda, struct err *err);
 void cuda_copies_close(struct cuda_backend *cuda);
 /* The source may change when they return. */
 void cuda_write(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
+void cuda_write_ahead(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
 void cuda_read(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
 /* The stream is done: what waits is handed over. */
 void cuda_hand_over(struct cuda_backend *cuda);

@@ -83,7 +83,8 @@ static int plan(struct clip *clip, struct err *err)
     int rc = clip->options.vision ? clip_vision_plan(clip, &vision, err) : 0;
     if (!rc && clip->options.text) rc = clip_text_plan(clip, &text, err);
     if (rc) return rc;
-    clip->scratch_bytes = CLIP_LEVELS_BYTES + (vision > text ? vision : text);
+    clip->scratch_bytes =
+        CLIP_LEVELS_BYTES + 2 * clip->vision.pixels_bytes + (vision > text ? vision : text);
     clip->scratch = backend_alloc(clip->backend, clip->scratch_bytes);
     if (!clip->scratch)
         return err_set(err, ERR_LIMIT, "out of memory for a pass: %zu bytes", clip->scratch_bytes);
@@ -175,7 +176,7 @@ struct clip_shape clip_shape(const struct clip *clip)
 
 void *clip_planned(const struct clip *clip)
 {
-    return (char *)clip->scratch + CLIP_LEVELS_BYTES;
+    return (char *)clip->scratch + CLIP_LEVELS_BYTES + 2 * clip->vision.pixels_bytes;
 }
 
 void clip_project(const struct clip *clip, const struct backend_weight *projection,

@@ -72,6 +72,15 @@ struct clip_shape clip_shape(const struct clip *clip);
  * normalised here. Any count. */
 CHECKED int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
                                const struct clip_features *features, struct err *err);
+/* The same in three steps, of at most images_batch pictures, so that a device need not wait for its
+ * next ones: put brings pictures there, beside the pass under way, and has read them when it
+ * returns; start begins the pass over what was put last; finish waits for it and takes what start
+ * was asked for. The order is put, start, then put of the next ones if wanted, finish, start. After
+ * an error: nothing but clip_free. */
+void clip_images_put(struct clip *clip, const uint8_t *pixels, uint32_t count);
+CHECKED int clip_images_start(struct clip *clip, const struct clip_features *features,
+                              struct err *err);
+CHECKED int clip_images_finish(struct clip *clip, struct err *err);
 /* ids: [count, text_tokens], as nn/text/tokenizer.h makes them; embedding: [count, projection], of
  * length 1. ERR_INVALID: an id is outside of the vocabulary, or a text lacks its end. */
 CHECKED int clip_encode_texts(struct clip *clip, const uint32_t *ids, uint32_t count,
