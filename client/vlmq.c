@@ -13,6 +13,7 @@
 struct vlmq {
     struct link *link;
     uint32_t timeout_ms;
+    struct patience patience;
 };
 
 int vlmq_open(struct vlmq **vlmq, const struct link_options *options, uint32_t timeout_ms,
@@ -46,11 +47,23 @@ uint32_t vlmq_timeout_ms(const struct vlmq *vlmq)
     return vlmq->timeout_ms;
 }
 
+struct patience *vlmq_patience(struct vlmq *vlmq)
+{
+    return &vlmq->patience;
+}
+
 /* Sends and waits; the answer has the type that belongs to the request. */
 static int call(struct vlmq *vlmq, ProtobufCMessage **answer, Vlmq__Type type,
                 const ProtobufCMessage *request, struct arena *arena, struct err *err)
 {
-    return link_call(vlmq->link, answer, type, request, vlmq->timeout_ms, arena, err);
+    int64_t now;
+    int rc;
+    do {
+        rc = link_call(vlmq->link, answer, type, request, vlmq->timeout_ms, arena, err);
+        now = clock_real.mono_ms(&clock_real);
+    } while (rc && patience_waits(&vlmq->patience, err, now));
+    if (!rc) patience_heard(&vlmq->patience, now);
+    return rc;
 }
 
 static int no_job(struct err *err)

@@ -1,11 +1,13 @@
 /* vlmq.h - the client as a library: an open link to a fleet and typed calls over it.
  *
  * Every call waits for its answer, trying again as proto/wire/call.h says, until the time that
- * was given to vlmq_open is over. Answers live in the caller's arena. Listings come page by page;
- * vlmq_each_* walk all pages with one page in memory at a time. One thread. */
+ * was given to vlmq_open is over, and with patience until that is over too. Answers live in the
+ * caller's arena. Listings come page by page; vlmq_each_* walk all pages with one page in memory at
+ * a time. One thread. */
 #ifndef CLIENT_VLMQ_H
 #define CLIENT_VLMQ_H
 
+#include "client/patience.h"
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/mem.h"
@@ -23,6 +25,8 @@ void vlmq_close(struct vlmq *vlmq); /* accepts NULL */
 /* For programs that watch: requests and pushed messages at their own pace. */
 struct link *vlmq_link(struct vlmq *vlmq);
 uint32_t vlmq_timeout_ms(const struct vlmq *vlmq);
+/* The link's: every call has it, and who uses the link itself asks it. None until it is begun. */
+struct patience *vlmq_patience(struct vlmq *vlmq);
 
 CHECKED int vlmq_ping(struct vlmq *vlmq, Vlmq__PingAnswer **answer, struct arena *arena,
                       struct err *err);

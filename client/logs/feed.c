@@ -1,4 +1,5 @@
-/* feed.c - a job's event feed. New events are asked for once in a second: a feed is for people. */
+/* feed.c - a job's event feed. New events are asked for once in a second: a feed is for people. One
+ * that is followed has the patience of client/patience.h. */
 #include "client/logs/feed.h"
 
 #include "common/base/clock.h"
@@ -56,6 +57,8 @@ int feed_walk(struct command *cmd, const struct feed *feed, const char *job, str
     if (wake_open(&wake)) return err_errno(err, errno, "eventfd");
     stop_install(&wake);
     arena_init(&arena, ANSWER_BYTES);
+    if (feed->follow)
+        patience_begin(vlmq_patience(cmd->vlmq), false, clock_real.mono_ms(&clock_real));
     for (;;) {
         rc = feed->follow ? look(cmd, job, &ended, &arena, err) : 0;
         if (!rc) rc = walk(cmd, feed, job, after, &arena, err);
@@ -64,7 +67,10 @@ int feed_walk(struct command *cmd, const struct feed *feed, const char *job, str
         (void)poll(&wait, 1, AGAIN_MS);
         if (stop_count()) break;
     }
-    if (!rc && stop_count()) cmd->status = STATUS_INTERRUPTED;
+    if (stop_count()) {
+        cmd->status = STATUS_INTERRUPTED;
+        rc = 0;
+    }
     stop_install(NULL);
     arena_deinit(&arena);
     wake_close(&wake);

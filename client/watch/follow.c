@@ -1,5 +1,6 @@
 /* follow.c - watches over the link; a watch is asked for again before its lease is over, and
- * whenever the link moves to another broker.
+ * whenever the link moves to another broker. A fleet that does not answer is asked again, with the
+ * patience of client/patience.h.
  *
  * The parts of a local fleet are looked after while a person waits: when one has crashed, `vlmq
  * up` is run beside this program, which cannot fork a part itself once ZeroMQ's threads are
@@ -172,6 +173,28 @@ static int ask(struct watching *w, struct err *err)
     return rc;
 }
 
+/* A WATCH had no answer in its time, or a bad one. */
+static int ask_failed(struct watching *w, const struct err *reason, struct err *err)
+{
+    w->waiting = false;
+    w->watch_at_ms = now_ms() + TICK_MS;
+    erase(w);
+    if (patience_waits(vlmq_patience(w->cmd->vlmq), reason, now_ms())) return 0;
+    *err = *reason;
+    return (int)reason->code;
+}
+
+/* Something came from the fleet. A watch of all jobs begins without having asked anything else. */
+static void sign_of_life(struct watching *w)
+{
+    struct patience *patience = vlmq_patience(w->cmd->vlmq);
+    if (patience->away) erase(w);
+    if (patience->begun)
+        patience_heard(patience, now_ms());
+    else
+        patience_begin(patience, false, now_ms());
+}
+
 static int on_event(struct watching *w, const struct link_event *event, struct err *err)
 {
     Vlmq__WatchUpdate update;
@@ -183,16 +206,16 @@ static int on_event(struct watching *w, const struct link_event *event, struct e
         return ask(w, err);
     case LINK_FAILED:
         if (event->request_id != w->request_id) return 0;
-        w->waiting = false;
-        *err = event->err;
-        return (int)event->err.code;
+        return ask_failed(w, &event->err, err);
     case LINK_PUSH:
+        sign_of_life(w);
         if (event->envelope.type == VLMQ__TYPE__WATCH_UPDATE)
             heard(w, (const Vlmq__WatchUpdate *)event->envelope.body);
         return 0;
     case LINK_ANSWER:
         if (event->request_id != w->request_id) return 0;
         w->waiting = false;
+        sign_of_life(w);
         update.job = ((const Vlmq__WatchAnswer *)event->envelope.body)->job;
         heard(w, &update);
         return 0;
@@ -273,8 +296,14 @@ int follow_job(struct command *cmd, struct follow *follow, const char *id, struc
     struct watching w = {.cmd = cmd, .follow = follow, .id = id};
     follow->job = NULL;
     follow->interrupted = false;
+    /* The job was found, or submitted, before. */
+    patience_begin(vlmq_patience(cmd->vlmq), follow->quiet, now_ms());
     int rc = watch(&w, err);
     if (!rc && !follow->interrupted) rc = vlmq_get(cmd->vlmq, &follow->job, id, &cmd->arena, err);
+    if (rc && stop_count()) {
+        follow->interrupted = true;
+        return 0;
+    }
     if (rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT)
         return err_wrap(err, "job %s may still go on, but the fleet does not answer", id);
     return rc;

@@ -179,3 +179,16 @@ char *arena_printf(struct arena *arena, const char *fmt, ...)
     va_end(args);
     return place;
 }
+
+void *arena_lend(void *lender, size_t bytes)
+{
+    struct arena_lender *from = lender;
+    void *block = arena_try(from->arena, bytes);
+    if (!block) from->failed = true;
+    return block;
+}
+
+void arena_take_back(void *lender, void *block)
+{
+    (void)lender, (void)block;
+}

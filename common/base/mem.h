@@ -9,6 +9,7 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,5 +40,14 @@ void *arena_new(struct arena *arena, size_t bytes);
 char *arena_text(struct arena *arena, const char *text, size_t bytes);
 void *arena_copy(struct arena *arena, const void *data, size_t bytes);
 char *arena_printf(struct arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* An arena for a library that takes its memory through two functions and a pointer, which is that
+ * of the lender. What it gives back stays in the arena. */
+struct arena_lender {
+    struct arena *arena;
+    bool failed; /* memory was out: if the library failed too, it is not for what it was given */
+};
+void *arena_lend(void *lender, size_t bytes);
+void arena_take_back(void *lender, void *block);
 
 #endif

@@ -42,7 +42,8 @@ struct attempt {
     struct attempt_file file[ATTEMPT_FILES_MAX];
     struct store_file *open[ATTEMPT_FILES_MAX]; /* NULL: closed */
     uint32_t files_count;
-    bool keep; /* a manifest names, or may name, the private files */
+    bool scratched; /* its folder for scratch files was made */
+    bool keep;      /* a manifest names, or may name, the private files */
 };
 
 /* Names of the parts. */
@@ -229,14 +230,35 @@ int attempt_check(const struct attempt *attempt, struct err *err)
     return err_set(err, ERR_STALE, "another attempt has committed %s", attempt->task);
 }
 
-/* A private file that is missing although nobody here removed it: if another attempt committed,
- * this one has lost. */
-static int explain_missing(const struct attempt *attempt, int rc, struct err *err)
+static int tell_vanished(const struct attempt *attempt, struct err *err)
 {
-    if (rc != ERR_NOT_FOUND) return rc;
-    rc = attempt_check(attempt, err);
-    if (rc) return rc;
     return err_set(err, ERR_UNAVAILABLE, "the private files of %s have vanished", attempt->task);
+}
+
+static bool is_missing(const struct attempt *attempt, const char *folder)
+{
+    struct err ignored;
+    int64_t bytes;
+    return store_size(attempt->store, &bytes, folder, &ignored) == ERR_NOT_FOUND;
+}
+
+int attempt_explain(const struct attempt *attempt, int rc, struct err *err)
+{
+    char scratch[STORE_NAME_BYTES];
+    if (rc != ERR_NOT_FOUND) return rc;
+    const int stale = attempt_check(attempt, err);
+    if (stale) return stale;
+    private_name(scratch, attempt->folder, SCRATCH_NAME);
+    const bool vanished = (attempt->files_count && is_missing(attempt, attempt->folder)) ||
+                          (attempt->scratched && is_missing(attempt, scratch));
+    return vanished ? tell_vanished(attempt, err) : rc;
+}
+
+/* The same, of a call that can have missed nothing but a private file. */
+static int explain_private(const struct attempt *attempt, int rc, struct err *err)
+{
+    rc = attempt_explain(attempt, rc, err);
+    return rc == ERR_NOT_FOUND ? tell_vanished(attempt, err) : rc;
 }
 
 static bool name_valid(const char *name)
@@ -260,7 +282,7 @@ static int file_start(struct attempt *attempt, struct store_file **file, const c
     private_name(path, attempt->folder, name);
     const int rc = grows ? store_file_grow(attempt->store, file, path, err)
                          : store_file_open(attempt->store, file, path, err);
-    if (rc) return explain_missing(attempt, rc, err);
+    if (rc) return explain_private(attempt, rc, err);
     const uint32_t i = attempt->files_count++;
     attempt->file[i] = (struct attempt_file){0};
     (void)str_copy(attempt->file[i].name, sizeof attempt->file[i].name, name);
@@ -300,7 +322,7 @@ int attempt_file_close(struct attempt *attempt, struct store_file *file, struct 
     const int rc = store_file_close(file, &attempt->file[i].bytes, sha256, err);
     if (rc) {
         file_forget(attempt, i);
-        return explain_missing(attempt, rc, err);
+        return explain_private(attempt, rc, err);
     }
     str_hex(attempt->file[i].sha256, sha256, sizeof sha256);
     return 0;
@@ -367,7 +389,7 @@ static int unpack(struct attempt *attempt, struct attempt_file *file, const char
     if (!rc) rc = store_sync_tree(attempt->store, to, err);
     if (!rc) rc = store_remove(attempt->store, from, err);
     if (!rc) (void)snprintf(file->name, sizeof file->name, "%s/", folder);
-    return explain_missing(attempt, rc, err);
+    return explain_private(attempt, rc, err);
 }
 
 int attempt_unpack(struct attempt *attempt, const char *name, const char *folder,
@@ -385,7 +407,9 @@ int attempt_scratch(struct attempt *attempt, char *path, size_t path_bytes, stru
 {
     char name[STORE_NAME_BYTES];
     private_name(name, attempt->folder, SCRATCH_NAME);
-    return store_local_folder(attempt->store, path, path_bytes, name, err);
+    const int rc = store_local_folder(attempt->store, path, path_bytes, name, err);
+    if (!rc) attempt->scratched = true;
+    return rc;
 }
 
 /* Step 3 failed: does a manifest name our files? */
@@ -432,7 +456,7 @@ int attempt_commit(struct attempt *attempt, struct attempt_manifest *manifest, b
     (void)str_copy(manifest->lease, sizeof manifest->lease, attempt->lease);
     memcpy(manifest->file, attempt->file, sizeof manifest->file);
     manifest->files_count = attempt->files_count;
-    int rc = explain_missing(attempt, commit_manifest(attempt, manifest, &created, err), err);
+    int rc = explain_private(attempt, commit_manifest(attempt, manifest, &created, err), err);
     if (!rc && !created) {
         rc = attempt_manifest_read(attempt->store, attempt->task, manifest, err);
         *adopted = !rc && !str_eq(manifest->lease, attempt->lease);

@@ -78,6 +78,10 @@ void attempt_file_drop(struct attempt *attempt, struct store_file *file);
 /* ERR_STALE with a sentence if the task was committed since it was opened; else 0, with err as it
  * was, also if that cannot be found out. For who misses something that a commit removes. */
 CHECKED int attempt_check(const struct attempt *attempt, struct err *err);
+/* The error of a step of a task's work, explained: rc and err as they are, but for ERR_NOT_FOUND
+ * where the step may have missed what somebody has removed: ERR_STALE as attempt_check,
+ * ERR_UNAVAILABLE where the private files of this attempt have vanished without a commit. */
+CHECKED int attempt_explain(const struct attempt *attempt, int rc, struct err *err);
 /* For a task that will publish a folder, before its work: ERR_INVALID with a sentence where one of
  * that name is in the way, which no commit of this task has put there. */
 CHECKED int attempt_folder_check(struct attempt *attempt, const char *name, struct err *err);

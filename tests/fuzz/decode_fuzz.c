@@ -17,8 +17,8 @@ static void go_on(struct image *image, uint32_t choice)
     struct image fitted = {0};
     struct buf file;
     struct err err;
-    struct encode_options options = {.format =
-                                         (enum encode_format)(choice / 8 % ENCODE_FORMATS_COUNT)};
+    struct picture_encoding options = {.format =
+                                           (enum encode_format)(choice / 8 % ENCODE_FORMATS_COUNT)};
     const enum fit_mode mode =
         fit_mode_if_bigger((enum fit_mode)(choice % FIT_MODES_COUNT), image->width, image->height,
                            choice & 64 ? SIDE : 0);

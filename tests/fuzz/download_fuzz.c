@@ -43,7 +43,7 @@ static void world_begin(void)
 
 static void check_picture(const struct picture_options *options)
 {
-    const struct encode_options *encode = &options->encode;
+    const struct picture_encoding *encode = &options->encode;
     CHECK((uint32_t)encode->format < ENCODE_FORMATS_COUNT);
     CHECK(encode->quality >= 1 && encode->quality <= (encode->format == ENCODE_PNG ? 9 : 100));
     CHECK(!encode->lossless || encode->format == ENCODE_WEBP);
@@ -127,9 +127,9 @@ static void as_payload(const uint8_t *data, size_t bytes)
     struct store *store = NULL;
     struct arena arena;
     struct err err = {0};
-    struct unpack_memory memory = {.arena = &arena};
+    struct arena_lender lender = {.arena = &arena};
     arena_init(&arena, 1 << 20);
-    ProtobufCAllocator allocator = unpack_allocator(&memory);
+    ProtobufCAllocator allocator = {arena_lend, arena_take_back, &lender};
     options_of_list(&options, &arena);
     CHECK(!store_open(&store, world.root, false, &err));
     const Vlmq__Jobs__DownloadShard *shard =

@@ -5,15 +5,19 @@ import io
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import tarfile
 import threading
+import time
 
 import pytest
 from PIL import Image
 
 from fleet import PATIENCE_S, ROOT, attempt_leftovers, digest_tree, wait_for
 from test_download import make_list, options, web, write_csv  # noqa: F401
+from test_faults import fill, small_disk  # noqa: F401
 
 PICTURES = ROOT / "deploy" / "sample" / "pictures"
 MODEL = ROOT / "tests" / "golden" / "clip" / "both"
@@ -312,3 +316,77 @@ def test_an_output_is_not_mixed_with_that_of_other_options(quick, sample, folder
     assert result.status != 0
     assert "choose another --output" in result.out + result.err
     assert deterministic(folder / "out") == first
+
+
+def held(fleet, condition, what):
+    """Stops the worker in a moment for which condition holds."""
+    worker = fleet.workers[-1]
+
+    def caught():
+        worker.send(signal.SIGSTOP)
+        if condition():
+            return True
+        worker.send(signal.SIGCONT)
+        return False
+
+    wait_for(caught, what)
+    return worker
+
+
+def test_a_full_disk_is_told_and_the_job_goes_on_when_there_is_room(
+    quick, sample, folder, small_disk  # noqa: F811
+):
+    for shard in range(2):
+        write_tar(folder / "in" / f"{shard:05}.tar", sample, 600, first=600 * shard)
+    run(quick, "in", "calm", *EVERYTHING)
+    output = small_disk / "out"
+    job = quick.submit("encode", "in", "--output", output, "--model", MODEL, *EVERYTHING)
+    worker = held(quick, lambda: list(output.glob("_vlmq/attempt/*/scratch")), "a shard is made")
+    fill(small_disk / "filler")
+    worker.send(signal.SIGCONT)
+    wait_for(lambda: "no space left" in quick.vlmq("logs", job).out.lower(), "it is told")
+    wait_for(lambda: "disk.low" in worker.text(), "the worker takes no more")
+    assert not list(output.glob("*.*")) and not list(output.glob("*_emb/*"))
+    (small_disk / "filler").unlink()
+    quick.wait_job(job, "done")
+    assert deterministic(output) == deterministic(folder / "calm")
+    assert attempt_leftovers(output) == []
+
+
+def test_private_files_that_somebody_removes_are_made_again(quick, sample, folder):
+    write_tar(folder / "in" / "0.tar", sample, 600)
+    run(quick, "in", "calm", *EVERYTHING)
+    job = quick.submit("encode", "in", "--output", "out", "--model", MODEL, *EVERYTHING)
+    attempts = folder / "out" / "_vlmq" / "attempt"
+    worker = held(quick, lambda: list(attempts.glob("*/scratch")), "the shard is made")
+    shutil.rmtree(attempts)
+    worker.send(signal.SIGCONT)
+    quick.wait_job(job, "done")
+    assert "have vanished" in quick.vlmq("logs", job).out
+    assert deterministic(folder / "out") == deterministic(folder / "calm")
+
+
+def test_a_drain_while_labels_are_encoded_hands_over_at_once(quick, sample, folder):
+    """So many of them that nobody is done soon; what the next worker finds is not half of them."""
+    write_tar(folder / "in" / "0.tar", sample, 3)
+    words = {f"label {i}": f"n {i}" for i in range(40000)}
+    (folder / "labels.json").write_text(json.dumps({"things": words}))
+    quick.workers[0].stop()
+    labels = ["--labels", folder / "labels.json"]
+    first = quick.start_worker("--drain-s", "1s")
+    job = quick.submit("encode", "in", "--output", "out", "--model", MODEL, *labels)
+    watch = quick.spawn("watch", job, "--json")
+    wait_for(lambda: re.search(r'"name": *"labels"', watch.text()), "labels are encoded")
+    since = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - since < 20
+    cache = folder / "models" / ".labels"
+    assert not cache.exists() or not list(cache.iterdir())
+    (task,) = [t for t in quick.vlmq("show", job, "--tasks", "--json").lines() if t["name"]]
+    assert task["state"] == "ready" and not task.get("losses") and not task.get("failures"), task
+    quick.start_worker()
+    wait_for(lambda: quick.job(job)["tasks_leased"] == 1, "the next one is at it")
+    quick.vlmq("cancel", job)
+    quick.wait_job(job, "cancelled")
+    assert quick.workers[-1].stop() == 0
+    assert not cache.exists() or not list(cache.iterdir())

@@ -38,6 +38,13 @@ def wait_done(fleet, job, more):
     wait_for(lambda: fleet.job(job)["tasks_done"] >= wanted, f"{more} more tasks are done")
 
 
+def watch_begun(fleet, job, *options):
+    """A watch that knows its job: to find it is a request of its own, with its own time."""
+    watch = fleet.spawn("watch", job, *options)
+    wait_for(lambda: job in watch.text() or "tasks" in watch.text(), "the watch has begun")
+    return watch
+
+
 def pause(seconds):
     """How long a fault lasts is part of the fault."""
     time.sleep(seconds)
@@ -93,12 +100,14 @@ def test_network_cuts_holes_and_delays(fleet, folder, calm, proxies):
         fleet.start_worker(brokers=",".join(fronts))
     output = folder / "stormy"
     job = calm.begin(fleet, output, pace_ms=1000)
-    watch = fleet.spawn("watch", job)
+    watch = watch_begun(fleet, job)
     deck = [("front", f) for f in network_faults(chance)]
     deck += [("redis", f) for f in network_faults(chance)]
     chance.shuffle(deck)
     for link, (name, begin, seconds) in deck:
         chosen = chance.choice([links[link], [chance.choice(links[link])]])
+        if name == "reset":
+            chosen = links[link]  # so that nobody comes through without a move
         print(f"{link} x{len(chosen)} {name} {seconds:.1f} s")
         assert watch.running(), watch.text()
         for proxy in chosen:
@@ -180,6 +189,51 @@ def test_stopped_redis(fleet, folder, calm):
     fleet.redis.send(signal.SIGCONT)
     wait_done(fleet, job, 4)
     calm.finish(fleet, job, output)
+
+
+def test_followers_outlast_an_outage_of_redis(fleet):
+    """It stands still for longer than a request of theirs may take; each is told once, and again
+    when it is over. A question of a moment fails with the reason."""
+    fleet.start()
+    short = ("--timeout", "3s")
+    job = fleet.submit("probe", "--tasks", 6, "--task-ms", 2000)
+    followers = [
+        watch_begun(fleet, job, *short),
+        watch_begun(fleet, job, "--json", *short),
+        fleet.spawn("events", job, "--follow", *short),
+        fleet.spawn("run", "probe", "--tasks", 6, "--task-ms", 2000, *short),
+    ]
+    wait_for(lambda: "job.submitted" in followers[2].text(), "the feed is read")
+    wait_for(lambda: "tasks" in followers[3].text(), "its job is watched")
+    fleet.redis.send(signal.SIGSTOP)
+    asked = fleet.vlmq("show", job, *short, check=False)
+    assert asked.status == 4 and "Redis is away" in asked.err, asked
+    for follower in followers:
+        wait_for(
+            lambda follower=follower: "asking again" in follower.text() or not follower.running(),
+            "it is told",
+        )
+        assert follower.running(), follower.text()
+    fleet.redis.send(signal.SIGCONT)
+    for follower in followers:
+        assert follower.wait(PATIENCE_S) == 0, follower.text()
+        text = follower.text()
+        assert text.count("asking again") == text.count("the fleet answers again") == 1, text
+        assert "Redis is away" in text, text
+
+
+def test_ctrl_c_ends_a_watch_during_an_outage(fleet):
+    fleet.start()
+    job = fleet.submit("probe", "--tasks", 4, "--task-ms", 60000)
+    watch = watch_begun(fleet, job, "--timeout", "1s")
+    for broker in fleet.brokers:
+        broker.send(signal.SIGSTOP)
+    wait_for(lambda: "asking again" in watch.text() or not watch.running(), "it is told")
+    watch.send(signal.SIGINT)
+    assert watch.wait(PATIENCE_S) == 130, watch.text()
+    for broker in fleet.brokers:
+        broker.send(signal.SIGCONT)
+    fleet.vlmq("cancel", job)
 
 
 # The clock.
@@ -319,7 +373,7 @@ def test_two_brokers_stop_in_turns_under_load(fleet, folder, calm):
     output = folder / "stormy"
     job = calm.begin(fleet, output, pace_ms=100)
     wait_for(lambda: all(tasks_taken(fleet, broker) > 1 for broker in brokers), "both are at work")
-    watch = fleet.spawn("watch", job)
+    watch = watch_begun(fleet, job)
     turns = list(itertools.product((0, 1), ("SIGTERM", "SIGKILL"))) * 2
     chance.shuffle(turns)
     for which, name in turns:

@@ -1,7 +1,7 @@
 /* encode.c - the format that is asked for, by its number. */
 #include "worker/pipe/encode.h"
 
-int encode(struct buf *out, const struct image *image, const struct encode_options *options,
+int encode(struct buf *out, const struct image *image, const struct picture_encoding *options,
            struct err *err)
 {
     switch (options->format) {

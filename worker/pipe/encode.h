@@ -24,7 +24,8 @@ enum encode_format { /* the numbers of vlmq.jobs.DownloadEncode */
                      ENCODE_FORMATS_COUNT
 };
 
-struct encode_options {
+/* How a picture becomes a file. */
+struct picture_encoding {
     enum encode_format format;
     uint32_t quality; /* JPEG and WebP: 1 to 100; PNG: zlib's level, 1 to 9 */
     bool lossless;    /* WebP; quality is then the effort, and changes no pixel */
@@ -33,8 +34,8 @@ struct encode_options {
 /* Appends a file of a gray or RGB picture (1 or 3 channels) to out. ERR_INVALID for a side that
  * the format does not hold, a quality out of range or other channels; ERR_LIMIT when out is full or
  * memory is out; out then keeps what it held before. */
-CHECKED int encode(struct buf *out, const struct image *image, const struct encode_options *options,
-                   struct err *err);
+CHECKED int encode(struct buf *out, const struct image *image,
+                   const struct picture_encoding *options, struct err *err);
 const char *encode_extension(enum encode_format format); /* "jpg", "webp", "png" */
 
 /* One format each, with the same errors. */

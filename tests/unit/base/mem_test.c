@@ -151,6 +151,23 @@ TEST(arena, every_call_can_fail_and_leaves_the_arena_usable)
     EXPECT_EQ(after, 4);
 }
 
+TEST(arena, lender_tells_when_memory_was_out)
+{
+    UNUSED_STATE;
+    struct arena arena;
+    struct arena_lender lender = {.arena = &arena};
+    arena_init(&arena, 120);
+    char *first = arena_lend(&lender, 40);
+    EXPECT(first != NULL && !lender.failed);
+    memset(first, 1, 40);
+    arena_take_back(&lender, first);
+    char *second = arena_lend(&lender, 40);
+    EXPECT(second != NULL && second != first && first[39] == 1 && second[0] == 0);
+    EXPECT(arena_lend(&lender, 40) == NULL && lender.failed);
+    EXPECT(arena_lend(&lender, 8) != NULL && lender.failed);
+    arena_deinit(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +179,7 @@ int main(void)
         RUN(arena, keeps_blocks_over_reset),
         RUN(arena, texts_are_terminated_copies),
         RUN(arena, every_call_can_fail_and_leaves_the_arena_usable),
+        RUN(arena, lender_tells_when_memory_was_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ struct encode_job {
     struct harness harness;
     const char *dir;
     char input[PATH_MAX], output[PATH_MAX], model[PATH_MAX]; /* DIR/in, DIR/out, DIR/model */
+    char models[PATH_MAX]; /* DIR/models: what is kept on disk for later jobs */
     Vlmq__Jobs__Encode spec;
     uint8_t packed[4096];
 };
@@ -46,13 +47,13 @@ static inline void encode_job_init(struct encode_job *job)
     fake.loads = fake.pictures = fake.texts = fake.largest = fake.fails_at = 0;
     fake.picture_ms = 0;
     fake.cls = 0;
-    fake.no_projection = fake.changes = false;
-    fake.backend = NULL;
+    fake.no_projection = fake.changes = fake.device_fails = false;
     harness_init(&job->harness, &job_encode);
     job->harness.device = "reference";
     (void)snprintf(job->input, sizeof job->input, "%s/in", job->dir);
     (void)snprintf(job->output, sizeof job->output, "%s/out", job->dir);
     (void)snprintf(job->model, sizeof job->model, "%s/model", job->dir);
+    (void)snprintf(job->models, sizeof job->models, "%s/models", job->dir);
     fake_model_put(job->model);
     vlmq__jobs__encode__init(&job->spec);
     job->spec.input = job->input;
@@ -69,6 +70,7 @@ static inline void encode_job_deinit(struct encode_job *job)
 /* From now on, tasks run with spec as it is. */
 static inline void encode_job_pack(struct encode_job *job)
 {
+    EXPECT_EQ(setenv("VLMQ_MODELS", job->models, 1), 0);
     EXPECT(vlmq__jobs__encode__get_packed_size(&job->spec) <= sizeof job->packed);
     const size_t bytes = vlmq__jobs__encode__pack(&job->spec, job->packed);
     job->harness.spec = (struct job_bytes){job->packed, bytes};
@@ -211,6 +213,59 @@ static inline double real(const struct encode_job *job, const char *name, uint32
     const double result = value ? json_number_value(value) : -1;
     json_decref(row);
     return result;
+}
+
+/* Two shards of 60 pictures with captions, in/00000.tar and in/00001.tar; each 7th is broken. */
+static inline void encode_job_pictures(const struct encode_job *job)
+{
+    struct member member[121] = {{NULL, NULL, 0}};
+    char name[121][32];
+    for (uint32_t shard = 0; shard < 2; shard++) {
+        for (uint32_t i = 0; i < 120; i++) {
+            const uint32_t number = shard * 60 + i / 2;
+            (void)snprintf(name[i], sizeof name[i], "%04u.%s", number, i % 2 ? "txt" : "png");
+            member[i] = (struct member){name[i], i % 2 ? "a red fox" : NULL, number * 0x020301};
+            if (i % 14 == 0) member[i].data = "broken";
+        }
+        (void)snprintf(name[120], sizeof name[120], "in/%05u.tar", shard);
+        encode_job_tar(job, name[120], member);
+    }
+}
+
+/* With these, all that a job can be asked for, but for all tokens. */
+static inline void encode_job_everything(struct encode_job *job)
+{
+    static char labels[PATH_MAX], reference[PATH_MAX];
+    static const char set[] = "{\"animals\": {\"fox\": \"a red fox\", \"owl\": \"an owl\"}}";
+    struct buf file;
+    encode_job_pictures(job);
+    buf_init(&file, 0);
+    picture(&file, 0x00000a, 9, 9);
+    put(job, "labels.json", set, sizeof set - 1);
+    put(job, "reference.png", file.data, file.len);
+    buf_deinit(&file);
+    EXPECT(fs_join(labels, sizeof labels, job->dir, "labels.json"));
+    EXPECT(fs_join(reference, sizeof reference, job->dir, "reference.png"));
+    job->spec.cls = job->spec.embedding = job->spec.captions = job->spec.npy = true;
+    job->spec.tokens = text("4");
+    job->spec.labels = labels;
+    job->spec.top_k = 2;
+    job->spec.placeholder = reference;
+    job->spec.placeholder_threshold = 0.999;
+    job->spec.near_duplicates = 0.99999;
+}
+
+/* All public files of that output but those with times, one after another. */
+static inline void encode_job_bytes(struct buf *out, const struct encode_job *job)
+{
+    static const char *const names[] = {
+        "out/00000.safetensors",         "out/00000.jsonl",
+        "out/img_emb/img_emb_00000.npy", "out/text_emb/text_emb_00000.npy",
+        "out/00001.safetensors",         "out/00001.jsonl",
+        "out/img_emb/img_emb_00001.npy", "out/text_emb/text_emb_00001.npy"};
+    buf_init(out, 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (has(job, names[i])) get(out, job, names[i]);
 }
 
 #endif

@@ -38,7 +38,7 @@ static void fill(struct encode_tally *tally, const struct labels *labels)
                                    .key = key,
                                    .status = ROW_SUCCESS,
                                    .message = "",
-                                   .duplicate_of = i == 3 ? 1 : -1};
+                                   .duplicate_of = i == 3 ? 0 : -1};
         if (i == 10) row->status = ROW_PLACEHOLDER;
         if (i == 11) row->status = "no_picture";
         if (i < 10) row->labels_count = labels ? 1 : 0;
@@ -257,6 +257,20 @@ TEST(report, manifest_and_page_are_made_of_committed_shards)
     test_dir_remove(dir);
 }
 
+TEST(totals, span_from_the_first_start_to_the_last_end)
+{
+    UNUSED_STATE;
+    static const char *const stats[] = {"{\"start_time\": 110, \"end_time\": 150}",
+                                        "{\"start_time\": 100, \"end_time\": 200}",
+                                        "{\"start_time\": 120, \"end_time\": 130}"};
+    struct encode_totals totals = {0};
+    for (size_t i = 0; i < sizeof stats / sizeof stats[0]; i++)
+        encode_totals_add_stats(&totals, stats[i], strlen(stats[i]));
+    EXPECT(totals.start_at_s == 100.0 && totals.end_at_s == 200.0);
+    EXPECT(totals.seconds == 150.0);
+    encode_totals_deinit(&totals);
+}
+
 TEST(totals, stats_that_lie_are_passed_over)
 {
     UNUSED_STATE;
@@ -351,6 +365,7 @@ int main(void)
         RUN(tally, counts_what_rows_came_to),
         RUN(tally, keeps_its_bounds),
         RUN(report, manifest_and_page_are_made_of_committed_shards),
+        RUN(totals, span_from_the_first_start_to_the_last_end),
         RUN(totals, stats_that_lie_are_passed_over),
         RUN(report, long_names_are_cut_and_the_rest_is_left_out),
     };

@@ -294,6 +294,9 @@ TEST(near, the_threshold_itself_counts_and_no_number_never_does)
     EXPECT_EQ(match[1].duplicate_of, 0);
     EXPECT_EQ(match[2].duplicate_of, 0); /* exactly 0.5 */
     for (int i = 3; i < 6; i++) EXPECT_EQ(match[i].duplicate_of, -1);
+    /* Also of a row that was kept in an earlier call. */
+    EXPECT_OK(near_add(near, match, row[2], number, 1, &err), &err);
+    EXPECT_EQ(match[0].duplicate_of, 0);
     near_free(near);
     near_free(NULL);
     for (int64_t after = 0; after < 3; after++) {

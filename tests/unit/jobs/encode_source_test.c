@@ -452,6 +452,102 @@ TEST(source, pictures_of_a_folder_are_rows_with_the_texts_beside_them)
     scene_deinit(&scene);
 }
 
+/* {"x":"…"} of so many bytes. */
+static void long_json(struct buf *out, size_t bytes)
+{
+    buf_clear(out);
+    buf_text(out, "{\"x\":\"");
+    while (out->len < bytes - 2) buf_byte(out, 'x');
+    buf_text(out, "\"}");
+}
+
+/* Captions are cut and large JSON is left out, wherever a sample stands and however small its
+ * picture must be. */
+TEST(source, texts_are_bounded_alike_in_tars_and_folders)
+{
+    UNUSED_STATE;
+    struct buf caption, json, most, tar;
+    buf_init(&caption, 0);
+    buf_init(&json, 0);
+    buf_init(&most, 0);
+    while (caption.len < 3 * JSON_BYTES_MAX) buf_text(&caption, "a long caption ");
+    long_json(&most, JSON_BYTES_MAX);
+    long_json(&json, JSON_BYTES_MAX + 1);
+    for (int kind = 0; kind < 3; kind++) {
+        struct scene scene;
+        scene_init(&scene);
+        scene.options.body_bytes = 8;
+        if (kind == 0) {
+            pack(&tar,
+                 (const char *[]){"0.jpg", "A", "0.txt", buf_str(&caption), "0.json",
+                                  buf_str(&most), "1.jpg", "B", "1.json", buf_str(&json), NULL});
+            choose_tar(&scene, tar.data, tar.len);
+            buf_deinit(&tar);
+        } else {
+            put_text(&scene, "s/0.jpg", "A");
+            put_text(&scene, "s/0.txt", buf_str(&caption));
+            put_text(&scene, "s/0.json", buf_str(&most));
+            put_text(&scene, "s/1.jpg", "B");
+            put_text(&scene, "s/1.json", buf_str(&json));
+            scene.shard.source = VLMQ__JOBS__ENCODE_INPUT__ENCODE_INPUT_TAR;
+            scene.shard.file = field("s/");
+        }
+        if (kind == 2) choose_images(&scene, (const char *[]){"s/0.jpg", "s/1.jpg", NULL});
+        EXPECT_OK(open_source(&scene), &scene.err);
+        EXPECT(next(&scene));
+        EXPECT_EQ(scene.sample.caption.len, CAPTION_BYTES_MAX);
+        EXPECT_EQ(scene.sample.json.len, JSON_BYTES_MAX);
+        EXPECT_TEXT(buf_str(&scene.sample.picture), "A");
+        EXPECT(next(&scene));
+        EXPECT_EQ(scene.sample.json.len, 0);
+        EXPECT(!scene.sample.status && !scene.sample.has_caption);
+        EXPECT(!next(&scene));
+        scene_deinit(&scene);
+    }
+    buf_deinit(&caption);
+    buf_deinit(&json);
+    buf_deinit(&most);
+}
+
+/* What may pass is an error: else the same job would give other rows another time. */
+TEST(source, text_that_cannot_be_read_now_is_no_missing_text)
+{
+    UNUSED_STATE;
+    struct scene scene;
+    char path[PATH_MAX];
+    bool found;
+    scene_init(&scene);
+    put_text(&scene, "1.jpg", "A");
+    put_text(&scene, "2.jpg", "B");
+    choose_images(&scene, (const char *[]){"1.jpg", "2.jpg", NULL});
+    EXPECT(fs_join(path, sizeof path, scene.dir, "1.txt"));
+    EXPECT_EQ(symlink("nowhere.txt", path), 0); /* leads to nothing: none */
+    EXPECT(fs_join(path, sizeof path, scene.dir, "2.txt"));
+    EXPECT_EQ(mkfifo(path, 0600), 0); /* nobody writes */
+    EXPECT_OK(open_source(&scene), &scene.err);
+    EXPECT_TEXT(line(&scene), "0 1.jpg - A|(none)|");
+    EXPECT_TEXT(line(&scene), "1 2.jpg - B|(none)|");
+    EXPECT_EQ(unlink(path), 0);
+    put_text(&scene, "2.txt", "b");
+    bool untouched = false;
+    for (int64_t after = 0; !untouched; after++) {
+        source_close(scene.source);
+        scene.source = NULL;
+        EXPECT_OK(open_source(&scene), &scene.err);
+        EXPECT_TEXT(line(&scene), "0 1.jpg - A|(none)|");
+        (void)mem_fail(after, 1);
+        const int rc = source_next(scene.source, &scene.sample, &found, &scene.err);
+        untouched = mem_fail(-1, 0) <= after;
+        if (rc) EXPECT_EQ(rc, ERR_LIMIT);
+        EXPECT(rc || scene.sample.has_caption);
+        buf_deinit(&scene.sample.key);
+        buf_deinit(&scene.sample.caption);
+        buf_deinit(&scene.sample.picture);
+        buf_init(&scene.sample.picture, scene.options.body_bytes);
+    }
+    scene_deinit(&scene);
+}
+
 TEST(source, pictures_that_changed_or_went_since_the_plan_are_rows_that_say_so)
 {
     UNUSED_STATE;
@@ -524,6 +620,8 @@ int main(void)
         RUN(source, same_key_twice_is_a_row_of_its_own_and_not_encoded),
         RUN(source, rows_without_a_picture_say_so_and_other_files_are_no_samples),
         RUN(source, texts_come_out_as_clean_utf8),
+        RUN(source, texts_are_bounded_alike_in_tars_and_folders),
+        RUN(source, text_that_cannot_be_read_now_is_no_missing_text),
         RUN(source, damaged_tar_gives_what_stands_before_and_a_row_for_the_rest),
         RUN(source, tar_cut_within_a_member_keeps_the_others),
         RUN(source, what_is_no_tar_or_not_the_planned_one_is_refused),

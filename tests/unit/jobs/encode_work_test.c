@@ -2,6 +2,7 @@
  * compute. */
 #include "common/store/attempt.h"
 #include "tests/unit/jobs/encode_job.h"
+#include "worker/list/list_slice.h"
 #include "worker/nn/dtype.h"
 #include "worker/nn/load/safetensors.h"
 
@@ -112,56 +113,6 @@ TEST(encode, writes_embeddings_as_f16_unless_asked_for_other)
     encode_job_deinit(&job);
 }
 
-/* All public files of an output but those with times, one after another. */
-static void output_bytes(struct buf *out, const struct encode_job *job)
-{
-    static const char *const names[] = {
-        "out/00000.safetensors",         "out/00000.jsonl",
-        "out/img_emb/img_emb_00000.npy", "out/text_emb/text_emb_00000.npy",
-        "out/00001.safetensors",         "out/00001.jsonl",
-        "out/img_emb/img_emb_00001.npy", "out/text_emb/text_emb_00001.npy"};
-    buf_init(out, 0);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) get(out, job, names[i]);
-}
-
-static void many_pictures(const struct encode_job *job)
-{
-    struct member member[121] = {{NULL, NULL, 0}};
-    char name[121][32];
-    for (uint32_t shard = 0; shard < 2; shard++) {
-        for (uint32_t i = 0; i < 120; i++) {
-            const uint32_t number = shard * 60 + i / 2;
-            (void)snprintf(name[i], sizeof name[i], "%04u.%s", number, i % 2 ? "txt" : "png");
-            member[i] = (struct member){name[i], i % 2 ? "a red fox" : NULL, number * 0x020301};
-            if (i % 14 == 0) member[i].data = "broken";
-        }
-        (void)snprintf(name[120], sizeof name[120], "in/%05u.tar", shard);
-        encode_job_tar(job, name[120], member);
-    }
-}
-
-static void everything(struct encode_job *job)
-{
-    static char labels[PATH_MAX], reference[PATH_MAX];
-    static const char set[] = "{\"animals\": {\"fox\": \"a red fox\", \"owl\": \"an owl\"}}";
-    struct buf file;
-    many_pictures(job);
-    buf_init(&file, 0);
-    picture(&file, 0x00000a, 9, 9);
-    put(job, "labels.json", set, sizeof set - 1);
-    put(job, "reference.png", file.data, file.len);
-    buf_deinit(&file);
-    EXPECT(fs_join(labels, sizeof labels, job->dir, "labels.json"));
-    EXPECT(fs_join(reference, sizeof reference, job->dir, "reference.png"));
-    job->spec.cls = job->spec.embedding = job->spec.captions = job->spec.npy = true;
-    job->spec.tokens = text("4");
-    job->spec.labels = labels;
-    job->spec.top_k = 2;
-    job->spec.placeholder = reference;
-    job->spec.placeholder_threshold = 0.999;
-    job->spec.near_duplicates = 0.99999;
-}
-
 TEST(encode, files_are_the_same_whatever_batches_and_threads)
 {
     UNUSED_STATE;
@@ -172,13 +123,13 @@ TEST(encode, files_are_the_same_whatever_batches_and_threads)
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
         struct encode_job job;
         encode_job_init(&job);
-        everything(&job);
+        encode_job_everything(&job);
         job.spec.batch = runs[i].batch;
         job.spec.decode_threads = runs[i].threads;
         job.harness.cpus = runs[i].cpus;
         encode_job_run(&job);
         EXPECT(fake.largest <= runs[i].batch);
-        output_bytes(i ? &other : &first, &job);
+        encode_job_bytes(i ? &other : &first, &job);
         if (i) {
             EXPECT_EQ(other.len, first.len);
             EXPECT_MEM(other.data, first.data, first.len);
@@ -190,13 +141,53 @@ TEST(encode, files_are_the_same_whatever_batches_and_threads)
     buf_deinit(&first);
 }
 
+/* The numbers of a .npy file of f32, behind its header. */
+static void expect_npy(const struct encode_job *job, const char *name,
+                       const struct features *features)
+{
+    struct buf file;
+    char path[200];
+    buf_init(&file, 0);
+    (void)snprintf(path, sizeof path, "out/%s", name);
+    get(&file, job, path);
+    const size_t bytes = (size_t)features->rows * 4 * sizeof(float);
+    EXPECT(file.len > bytes + 10 && strstr(file.data + 10, "'<f4'") != NULL);
+    EXPECT_MEM(file.data + file.len - bytes, features->value, bytes);
+    buf_deinit(&file);
+}
+
+TEST(encode, npy_files_hold_the_tensors_of_pictures_and_of_texts)
+{
+    UNUSED_STATE;
+    struct encode_job job;
+    struct features features;
+    struct safetensors *file = NULL;
+    struct err err;
+    char path[PATH_MAX];
+    encode_job_init(&job);
+    encode_job_tar(&job, "in/00000.tar", colours);
+    job.spec.embedding = job.spec.captions = job.spec.npy = true;
+    job.spec.tokens = text("all");
+    job.spec.feature_dtype = VLMQ__JOBS__ENCODE_FEATURE_DTYPE__ENCODE_FEATURE_DTYPE_F32;
+    encode_job_run(&job);
+    read_features(&features, &job, "00000.safetensors", "embedding");
+    expect_npy(&job, "img_emb/img_emb_00000.npy", &features);
+    read_features(&features, &job, "00000.safetensors", "caption_embedding");
+    expect_npy(&job, "text_emb/text_emb_00000.npy", &features);
+    EXPECT(fs_join(path, sizeof path, job.output, "00000.safetensors"));
+    EXPECT_OK(safetensors_open(&file, path, &err), &err);
+    EXPECT_TEXT(safetensors_metadata(file, "pooling"), "none"); /* a window for each of 2 x 2 */
+    safetensors_close(file);
+    encode_job_deinit(&job);
+}
+
 TEST(encode, tells_labels_placeholders_and_near_duplicates)
 {
     UNUSED_STATE;
     struct encode_job job;
     struct features features;
     encode_job_init(&job);
-    everything(&job);
+    encode_job_everything(&job);
     static const struct member members[] = {{"0.png", NULL, RED},      {"0.txt", "a red fox", 0},
                                             {"1.png", NULL, 0x00000a}, {"1.txt", "an owl", 0},
                                             {"2.png", NULL, RED},      {"3.png", NULL, GREEN},
@@ -283,7 +274,7 @@ TEST(encode, stop_is_noticed_within_a_piece_of_a_slow_model)
     UNUSED_STATE;
     struct encode_job job;
     encode_job_init(&job);
-    many_pictures(&job);
+    encode_job_pictures(&job);
     job.spec.decode_threads = 1;
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
     fake.picture_ms = 60;
@@ -297,38 +288,18 @@ TEST(encode, stop_is_noticed_within_a_piece_of_a_slow_model)
     encode_job_deinit(&job);
 }
 
-TEST(encode, stop_is_noticed_between_prompts_of_labels)
-{
-    UNUSED_STATE;
-    /* Nowhere encoded to its end, so it is in no cache. */
-    static const char set[] = "{\"signs\": {\"stop\": \"a stop sign\"}}";
-    struct encode_job job;
-    char labels[PATH_MAX];
-    encode_job_init(&job);
-    encode_job_tar(&job, "in/0.tar", colours);
-    put(&job, "labels.json", set, sizeof set - 1);
-    EXPECT(fs_join(labels, sizeof labels, job.dir, "labels.json"));
-    job.spec.labels = labels;
-    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
-    job.harness.host.stop_at_items = 0;
-    EXPECT_EQ(encode_job_work(&job, 0), ERR_CANCELLED);
-    EXPECT(strstr(job.harness.err.msg, "labels"));
-    EXPECT(fake.texts == 0 && fake.pictures == 0);
-    encode_job_deinit(&job);
-}
-
 TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
 {
     UNUSED_STATE;
     struct encode_job job, whole;
     struct buf want, got;
     encode_job_init(&whole);
-    everything(&whole);
+    encode_job_everything(&whole);
     encode_job_run(&whole);
-    output_bytes(&want, &whole);
+    encode_job_bytes(&want, &whole);
     encode_job_deinit(&whole);
     encode_job_init(&job);
-    everything(&job);
+    encode_job_everything(&job);
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
     fake.fails_at = 30;
     EXPECT_EQ(encode_job_work(&job, 0), ERR_UNAVAILABLE);
@@ -340,7 +311,7 @@ TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
     EXPECT_OK(encode_job_work(&job, 1), &job.harness.err); /* adopts */
     EXPECT_EQ(job.harness.result.progress.items, 60);
     EXPECT_TEXT(job.harness.result.made, "00001.safetensors");
-    output_bytes(&got, &job);
+    encode_job_bytes(&got, &job);
     EXPECT_EQ(got.len, want.len);
     EXPECT_MEM(got.data, want.data, want.len);
     buf_deinit(&want);
@@ -439,9 +410,50 @@ TEST(encode, output_of_other_options_or_another_model_is_refused)
     EXPECT(strstr(job.harness.err.msg, "--model"));
     put(&job, "model/model.safetensors", "weights", 7);
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+    encode_job_tar(&job, "in/0.tar", colours + 4); /* another one of that name */
+    EXPECT_EQ(encode_job_plan(&job), ERR_INVALID);
+    EXPECT(strstr(job.harness.err.msg, "input has changed"));
+    encode_job_tar(&job, "in/0.tar", colours);
+    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
     encode_job_tar(&job, "in/1.tar", colours);
     EXPECT_EQ(encode_job_plan(&job), ERR_INVALID);
     EXPECT(strstr(job.harness.err.msg, "input has changed"));
+    encode_job_deinit(&job);
+}
+
+/* Of what is named besides the input, the content counts. */
+TEST(encode, output_is_claimed_with_labels_templates_and_reference)
+{
+    UNUSED_STATE;
+    static const char other[] = "{\"animals\": {\"fox\": \"a fox\", \"owl\": \"an owl\"}}";
+    struct encode_job job;
+    struct buf labels, reference, fresh;
+    encode_job_init(&job);
+    encode_job_everything(&job);
+    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+    buf_init(&labels, 0);
+    buf_init(&reference, 0);
+    buf_init(&fresh, 0);
+    get(&labels, &job, "labels.json");
+    get(&reference, &job, "reference.png");
+    put(&job, "labels.json", other, sizeof other - 1);
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_INVALID);
+    EXPECT(strstr(job.harness.err.msg, "--labels"));
+    put(&job, "labels.json", labels.data, labels.len);
+    picture(&fresh, 0x0a0000, 9, 9);
+    put(&job, "reference.png", fresh.data, fresh.len);
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_INVALID);
+    EXPECT(strstr(job.harness.err.msg, "--placeholder"));
+    put(&job, "reference.png", reference.data, reference.len);
+    job.spec.templates = text("a drawing of {}");
+    encode_job_pack(&job);
+    EXPECT_EQ(encode_job_work(&job, 0), ERR_INVALID);
+    job.spec.templates = text("");
+    encode_job_pack(&job);
+    EXPECT_OK(encode_job_work(&job, 0), &job.harness.err);
+    buf_deinit(&labels);
+    buf_deinit(&reference);
+    buf_deinit(&fresh);
     encode_job_deinit(&job);
 }
 
@@ -471,10 +483,42 @@ TEST(encode, folder_of_pictures_is_cut_into_shards_that_later_changes_do_not_rea
     expect_text(&job, "00001.jsonl", 0, "key", "a/3.png");
     expect_text(&job, "00001.jsonl", 1, "key", "b/4.png");
     expect_text(&job, "00002.jsonl", 0, "key", "b/6.png");
-    EXPECT(has(&job, "out/_vlmq/listing/00000"));
-    EXPECT_OK(harness_run(&job.harness, JOB_CLOSE, NULL), &job.harness.err);
+    /* A dead task may be revived: what it would read stays until none is dead. */
+    put(&job, "out/" LIST_SLICE_FOLDER "/00000", "row", 3);
+    for (uint32_t dead = 2; dead-- > 0;) {
+        job.harness.dead = dead;
+        EXPECT_OK(harness_run(&job.harness, JOB_CLOSE, NULL), &job.harness.err);
+        EXPECT(has(&job, "out/_vlmq/listing/00000") == (dead > 0));
+        EXPECT(has(&job, "out/" LIST_SLICE_FOLDER "/00000") == (dead > 0));
+    }
     EXPECT(!has(&job, "out/_vlmq/listing"));
     buf_deinit(&file);
+    encode_job_deinit(&job);
+}
+
+/* Renames a picture when the folder has been walked once. */
+static void change_folder(void *ctx)
+{
+    const struct encode_job *job = ctx;
+    char from[PATH_MAX], to[PATH_MAX];
+    if (job->harness.host.told != 1) return;
+    EXPECT(fs_join(from, sizeof from, job->dir, "in/0.png"));
+    EXPECT(fs_join(to, sizeof to, job->dir, "in/1.png"));
+    EXPECT_EQ(rename(from, to), 0);
+}
+
+TEST(encode, folder_that_changes_while_it_is_planned_is_planned_again)
+{
+    UNUSED_STATE;
+    struct encode_job job;
+    encode_job_init(&job);
+    put(&job, "in/0.png", "x", 1);
+    put(&job, "in/2.png", "y", 1);
+    job.harness.host.on_told = change_folder;
+    job.harness.host.on_told_ctx = &job;
+    EXPECT_EQ(encode_job_plan(&job), ERR_UNAVAILABLE);
+    EXPECT(strstr(job.harness.err.msg, "changed while it was planned"));
+    EXPECT_EQ(job.harness.host.tasks_count, 0);
     encode_job_deinit(&job);
 }
 
@@ -709,17 +753,19 @@ int main(void)
         RUN(encode, pictures_become_rows_of_features_in_their_order),
         RUN(encode, writes_embeddings_as_f16_unless_asked_for_other),
         RUN(encode, files_are_the_same_whatever_batches_and_threads),
+        RUN(encode, npy_files_hold_the_tensors_of_pictures_and_of_texts),
         RUN(encode, tells_labels_placeholders_and_near_duplicates),
         RUN(encode, numbers_that_are_none_or_do_not_fit_are_not_written),
         RUN(encode, shard_without_any_picture_is_a_shard_of_no_rows),
         RUN(encode, stop_is_noticed_within_a_piece_of_a_slow_model),
-        RUN(encode, stop_is_noticed_between_prompts_of_labels),
         RUN(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all),
         RUN(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once),
         RUN(encode, model_that_a_worker_has_not_or_that_changes_is_tried_elsewhere),
         RUN(encode, model_without_projection_gives_tokens_and_refuses_embeddings),
         RUN(encode, output_of_other_options_or_another_model_is_refused),
+        RUN(encode, output_is_claimed_with_labels_templates_and_reference),
         RUN(encode, folder_of_pictures_is_cut_into_shards_that_later_changes_do_not_reach),
+        RUN(encode, folder_that_changes_while_it_is_planned_is_planned_again),
         RUN(encode, plan_that_is_resumed_adds_the_same_tasks),
         RUN(encode, tars_whose_names_are_no_tasks_names_are_numbered),
         RUN(encode, shard_of_another_job_is_taken_by_its_manifest),

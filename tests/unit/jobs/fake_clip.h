@@ -25,6 +25,7 @@
 #define FAKE_CONTEXT 16u
 
 struct clip {
+    struct backend *backend;
     struct clip_config config;
     struct clip_options options;
     struct preprocessor_config preprocessor;
@@ -32,29 +33,34 @@ struct clip {
 
 static struct {
     uint32_t loads, pictures, texts, largest;
-    int64_t picture_ms;      /* that one takes */
-    uint32_t fails_at;       /* the picture, counted from 1; 0: none */
-    struct backend *backend; /* that fails with it; NULL: none */
-    float cls;               /* the last number of it; 0: 1 */
-    bool changes;            /* a model's files while they are read */
-    bool no_projection;      /* models of this kind give no embeddings */
+    int64_t picture_ms; /* that one takes */
+    uint32_t fails_at;  /* the picture, counted from 1; 0: none */
+    bool device_fails;  /* with it */
+    float cls;          /* the last number of it; 0: 1 */
+    bool changes;       /* a model's files while they are read */
+    bool no_projection; /* models of this kind give no embeddings */
 } fake;
 
 int clip_load(struct clip **clip, struct backend *backend, const char *folder,
               const struct clip_options *options, struct err *err)
 {
     char path[PATH_MAX];
-    (void)backend;
     fake.loads++;
     if (!fs_join(path, sizeof path, folder, "model.safetensors") || !fs_exists(path))
         return err_set(err, ERR_CORRUPT, "%s: cut short", path);
-    *clip = mem_new(sizeof **clip);
-    (*clip)->options = *options;
+    struct clip *made = mem_new(sizeof *made);
+    made->backend = backend;
+    made->options = *options;
     EXPECT(fs_join(path, sizeof path, folder, "config.json"));
-    EXPECT_OK(clip_config_read(&(*clip)->config, path, err), err);
+    int rc = clip_config_read(&made->config, path, err);
     EXPECT(fs_join(path, sizeof path, folder, "preprocessor_config.json"));
-    EXPECT_OK(preprocessor_config_read(&(*clip)->preprocessor, path, err), err);
+    if (!rc) rc = preprocessor_config_read(&made->preprocessor, path, err);
+    if (rc) {
+        clip_free(made);
+        return rc;
+    }
     if (fake.changes) EXPECT_OK(fs_put(path, "{}", 2, err), err);
+    *clip = made;
     return 0;
 }
 
@@ -107,11 +113,10 @@ static void fake_mean(float *vector, const uint8_t *pixels, uint32_t x, uint32_t
 int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
                        const struct clip_features *features, struct err *err)
 {
-    (void)clip;
     if (count > fake.largest) fake.largest = count;
     for (uint32_t i = 0; i < count; i++, pixels += FAKE_SIDE * FAKE_SIDE * 3) {
         if (++fake.pictures == fake.fails_at) {
-            if (fake.backend) fake.backend->err.code = ERR_UNAVAILABLE;
+            if (fake.device_fails) clip->backend->err.code = ERR_UNAVAILABLE;
             return err_set(err, ERR_UNAVAILABLE, "the device is gone");
         }
         for (uint32_t t = 0; t < FAKE_TOKENS && features->tokens; t++) {

@@ -28,12 +28,18 @@ struct harness_task {
 };
 
 struct job_host {
-    atomic_int stop;              /* enum job_stop */
-    int64_t stop_at_items;        /* >= 0: stopped when that many are finished */
-    enum job_stop stop_as;        /* how; NONE: cancelled */
-    int64_t told;                 /* calls of job_progress_set */
-    int64_t dies_at;              /* > 0: the process is killed in that call */
+    atomic_int stop;            /* enum job_stop */
+    int64_t stop_at_items;      /* >= 0: stopped when that many are finished */
+    enum job_stop stop_as;      /* how; NONE: cancelled */
+    int64_t told;               /* calls of job_progress_set */
+    int64_t dies_at;            /* > 0: the process is killed in that call */
+    void (*on_told)(void *ctx); /* called in it; NULL: nothing is */
+    void *on_told_ctx;
     struct job_progress progress; /* the last one */
+    bool keeps_warm;              /* one object; else each task loads for itself */
+    char warm_key[512];
+    void *warm; /* NULL: none */
+    void (*warm_free)(void *object);
     uint8_t cursor[CURSOR_BYTES_MAX];
     size_t cursor_bytes; /* of the task that is interrupted, for its next attempt */
     struct harness_task *tasks;
@@ -51,6 +57,7 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
     host->progress = *progress;
     host->told++;
     if (host->told == host->dies_at) (void)raise(SIGKILL);
+    if (host->on_told) host->on_told(host->on_told_ctx);
     if (host->stop_at_items >= 0 && progress->items >= host->stop_at_items)
         atomic_store(&host->stop, (int)(host->stop_as ? host->stop_as : JOB_STOP_CANCELLED));
 }
@@ -82,18 +89,25 @@ int job_add(struct job_env *env, uint32_t *added, const struct job_new_task *tas
     return 0;
 }
 
-/* A harness keeps nothing warm: each task loads for itself. */
 void *job_warm_take(const struct job_env *env, const char *key)
 {
-    (void)env, (void)key;
-    return NULL;
+    struct job_host *host = env->host;
+    if (strcmp(host->warm_key, key) != 0) return NULL;
+    void *object = host->warm;
+    host->warm = NULL;
+    return object;
 }
 
 void job_warm_keep(const struct job_env *env, const char *key, const char *model, void *object,
                    size_t bytes, void (*free_object)(void *object))
 {
-    (void)env, (void)key, (void)model, (void)bytes;
-    free_object(object);
+    struct job_host *host = env->host;
+    (void)model, (void)bytes;
+    if (host->warm) host->warm_free(host->warm);
+    host->warm = host->keeps_warm ? object : NULL;
+    host->warm_free = free_object;
+    CHECK(str_copy(host->warm_key, sizeof host->warm_key, key));
+    if (!host->warm) free_object(object);
 }
 
 void job_count(struct job_result *result, const char *name, int64_t value)
@@ -130,6 +144,7 @@ static inline void harness_init(struct harness *harness, const struct job_kind *
 
 static inline void harness_deinit(struct harness *harness)
 {
+    if (harness->host.warm) harness->host.warm_free(harness->host.warm);
     free(harness->host.tasks);
 }
 

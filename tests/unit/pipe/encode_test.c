@@ -166,18 +166,18 @@ TEST(encode, refuses_what_a_jpeg_cannot_hold)
     buf_deinit(&file);
 }
 
-static const struct encode_options settings[] = {
+static const struct picture_encoding settings[] = {
     {ENCODE_JPEG, 95, false}, {ENCODE_WEBP, 95, false}, {ENCODE_WEBP, 70, true},
     {ENCODE_WEBP, 5, true},   {ENCODE_PNG, 6, false},   {ENCODE_PNG, 1, false},
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
 
-static bool keeps_pixels(const struct encode_options *options)
+static bool keeps_pixels(const struct picture_encoding *options)
 {
     return options->format == ENCODE_PNG || options->lossless;
 }
 
-static void check_format(const struct encode_options *options, uint32_t channels)
+static void check_format(const struct picture_encoding *options, uint32_t channels)
 {
     static const enum decode_format decoded[] = {DECODE_FORMAT_JPEG, DECODE_FORMAT_WEBP,
                                                  DECODE_FORMAT_PNG};
@@ -217,7 +217,7 @@ TEST(encode, every_format_gives_the_picture_back_and_the_same_bytes_each_time)
     EXPECT_TEXT(encode_extension(ENCODE_FORMATS_COUNT), "unknown");
 }
 
-static size_t bytes_of(const struct image *image, const struct encode_options *options)
+static size_t bytes_of(const struct image *image, const struct picture_encoding *options)
 {
     struct buf file;
     struct err err;
@@ -232,10 +232,10 @@ TEST(encode, quality_and_level_count_in_every_format)
 {
     UNUSED_STATE;
     struct image image = smooth(100, 80, 3);
-    EXPECT(bytes_of(&image, &(struct encode_options){ENCODE_WEBP, 20, false}) <
-           bytes_of(&image, &(struct encode_options){ENCODE_WEBP, 90, false}));
-    EXPECT(bytes_of(&image, &(struct encode_options){ENCODE_PNG, 9, false}) <
-           bytes_of(&image, &(struct encode_options){ENCODE_PNG, 1, false}));
+    EXPECT(bytes_of(&image, &(struct picture_encoding){ENCODE_WEBP, 20, false}) <
+           bytes_of(&image, &(struct picture_encoding){ENCODE_WEBP, 90, false}));
+    EXPECT(bytes_of(&image, &(struct picture_encoding){ENCODE_PNG, 9, false}) <
+           bytes_of(&image, &(struct picture_encoding){ENCODE_PNG, 1, false}));
     image_deinit(&image);
 }
 
@@ -305,7 +305,7 @@ TEST(encode, refuses_what_a_webp_or_a_png_cannot_hold)
     EXPECT_EQ(encode_webp(&file, &image, 0, false, &err), ERR_INVALID);
     EXPECT_EQ(encode_webp(&file, &image, 101, true, &err), ERR_INVALID);
     EXPECT_EQ(
-        encode(&file, &image, &(struct encode_options){ENCODE_FORMATS_COUNT, 50, false}, &err),
+        encode(&file, &image, &(struct picture_encoding){ENCODE_FORMATS_COUNT, 50, false}, &err),
         ERR_INVALID);
     EXPECT_EQ(file.len, 0);
     EXPECT_OK(encode_webp(&file, &image, 1, false, &err), &err);

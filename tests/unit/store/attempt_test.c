@@ -256,6 +256,42 @@ TEST(attempt, overtaken_attempt_that_misses_its_folder_is_stale)
     test_dir_remove(dir);
 }
 
+TEST(attempt, error_of_a_step_is_explained_by_what_became_of_the_private_files)
+{
+    UNUSED_STATE;
+    struct attempt_manifest mine, winner;
+    struct store *store;
+    struct attempt *attempt;
+    struct err err;
+    bool adopted;
+    char lease[LEASE_ID_BYTES], scratch[512];
+    const char *dir = test_dir_new();
+    id_lease(lease);
+    EXPECT_OK(store_open(&store, dir, false, &err), &err);
+    EXPECT_OK(attempt_open(&attempt, store, OUTPUT_TASK, lease, &adopted, &mine, &err), &err);
+    /* Another error, and what is missing somewhere else: nothing of this attempt was there. */
+    err_set(&err, ERR_LIMIT, "full");
+    EXPECT_EQ(attempt_explain(attempt, ERR_LIMIT, &err), ERR_LIMIT);
+    err_set(&err, ERR_NOT_FOUND, "no input");
+    EXPECT_EQ(attempt_explain(attempt, ERR_NOT_FOUND, &err), ERR_NOT_FOUND);
+    EXPECT_OK(attempt_scratch(attempt, scratch, sizeof scratch, &err), &err);
+    err_set(&err, ERR_NOT_FOUND, "no input");
+    EXPECT_EQ(attempt_explain(attempt, ERR_NOT_FOUND, &err), ERR_NOT_FOUND);
+    EXPECT_TEXT(err.msg, "no input");
+    /* Somebody has removed them. */
+    EXPECT_OK(store_remove_tree(store, "_vlmq/attempt", &err), &err);
+    err_set(&err, ERR_NOT_FOUND, "no scratch file");
+    EXPECT_EQ(attempt_explain(attempt, ERR_NOT_FOUND, &err), ERR_UNAVAILABLE);
+    EXPECT(strstr(err.msg, "vanished") != NULL);
+    /* A commit has. */
+    EXPECT_OK(output_make(dir, 1, &winner, &adopted, &err), &err);
+    err_set(&err, ERR_NOT_FOUND, "no scratch file");
+    EXPECT_EQ(attempt_explain(attempt, ERR_NOT_FOUND, &err), ERR_STALE);
+    attempt_close(attempt);
+    store_close(store);
+    test_dir_remove(dir);
+}
+
 TEST(attempt, tasks_with_a_common_beginning_do_not_touch_each_other)
 {
     UNUSED_STATE;
@@ -588,6 +624,7 @@ int main(void)
         RUN(attempt, names_and_numbers_of_files_are_bounded),
         RUN(attempt, overtaken_attempt_adopts_at_its_commit),
         RUN(attempt, overtaken_attempt_that_misses_its_folder_is_stale),
+        RUN(attempt, error_of_a_step_is_explained_by_what_became_of_the_private_files),
         RUN(attempt, tasks_with_a_common_beginning_do_not_touch_each_other),
         RUN(attempt, overtaken_attempt_removes_its_files_also_when_publishing_fails),
         RUN(attempt, manifest_without_its_files_is_corrupt),

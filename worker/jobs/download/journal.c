@@ -134,8 +134,8 @@ bool journal_cursor_unpack(struct journal_cursor *cursor, const uint8_t *data, s
 {
     struct arena arena;
     arena_init(&arena, CURSOR_BYTES_MAX * 4);
-    struct unpack_memory memory = {.arena = &arena};
-    ProtobufCAllocator allocator = unpack_allocator(&memory);
+    struct arena_lender lender = {.arena = &arena};
+    ProtobufCAllocator allocator = {arena_lend, arena_take_back, &lender};
     *cursor = (struct journal_cursor){0};
     const Vlmq__Jobs__DownloadCursor *message =
         vlmq__jobs__download_cursor__unpack(&allocator, bytes, data);

@@ -25,24 +25,6 @@ static const char *const reserved[] = {
     "content_type", "final_url", "bytes",  "exif",           "sha256",          "md5",
     "sha512",       "phash"};
 
-static void *unpack_alloc(void *ctx, size_t bytes)
-{
-    struct unpack_memory *memory = ctx;
-    void *block = arena_try(memory->arena, bytes);
-    if (!block) memory->failed = true;
-    return block;
-}
-
-static void unpack_release(void *ctx, void *block)
-{
-    (void)ctx, (void)block; /* the arena's */
-}
-
-ProtobufCAllocator unpack_allocator(struct unpack_memory *memory)
-{
-    return (ProtobufCAllocator){unpack_alloc, unpack_release, memory};
-}
-
 /* A number with its default for 0. */
 static int number(int64_t *dst, uint64_t value, int64_t fallback, int64_t max, const char *option,
                   struct err *err)
@@ -164,10 +146,10 @@ int download_options_init(struct download_options *options, struct arena *arena,
                           const uint8_t *spec, size_t bytes, struct err *err)
 {
     *options = (struct download_options){0};
-    struct unpack_memory memory = {.arena = arena};
-    ProtobufCAllocator allocator = unpack_allocator(&memory);
+    struct arena_lender lender = {.arena = arena};
+    ProtobufCAllocator allocator = {arena_lend, arena_take_back, &lender};
     const Vlmq__Jobs__Download *message = vlmq__jobs__download__unpack(&allocator, bytes, spec);
-    if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the spec");
+    if (lender.failed) return err_set(err, ERR_LIMIT, "no memory for the spec");
     if (!message) return err_set(err, ERR_INVALID, "the job's spec cannot be read");
     return fill(options, arena, message, err);
 }

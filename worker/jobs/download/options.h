@@ -45,13 +45,6 @@ struct download_options {
     enum hash_kind hash;                   /* of the bytes received */
 };
 
-/* Lets protobuf-c unpack into an arena; failed tells a full arena from bad bytes. */
-struct unpack_memory {
-    struct arena *arena;
-    bool failed;
-};
-ProtobufCAllocator unpack_allocator(struct unpack_memory *memory);
-
 /* ERR_INVALID with a sentence that names the option. */
 CHECKED int download_options_init(struct download_options *options, struct arena *arena,
                                   const uint8_t *spec, size_t bytes, struct err *err);

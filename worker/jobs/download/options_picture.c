@@ -40,7 +40,7 @@ static int choose_filter(struct picture_options *options, const Vlmq__Jobs__Down
     return 0;
 }
 
-static int choose_encode(struct encode_options *encode, const Vlmq__Jobs__Download *spec,
+static int choose_encode(struct picture_encoding *encode, const Vlmq__Jobs__Download *spec,
                          struct err *err)
 {
     const int format = (int)spec->encode_format;
@@ -120,7 +120,7 @@ int picture_options_init(struct picture_options *options, const Vlmq__Jobs__Down
 
 void picture_options_json(const struct picture_options *options, struct buf *out)
 {
-    const struct encode_options *encode = &options->encode;
+    const struct picture_encoding *encode = &options->encode;
     buf_printf(out, ",\"filter\":\"%s\",\"resize_only_if_bigger\":%s,\"fast\":%s",
                resize_filter_name(options->filter), yes_no(options->only_if_bigger),
                yes_no(options->fast));

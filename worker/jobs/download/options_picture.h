@@ -15,7 +15,7 @@
 struct picture_options {
     enum resize_filter filter;
     bool only_if_bigger, fast;
-    struct encode_options encode;
+    struct picture_encoding encode;
     bool skip_reencode, no_reencode;
     uint32_t side_min; /* of the shorter side; 0: any */
     uint64_t area_max; /* 0: any */

@@ -17,7 +17,7 @@ static void add_head(struct buf *out, const struct download_options *options)
     report_page_begin(out, "Download report");
     buf_text(out, "<p class=\"path\">");
     str_html(out, options->input);
-    const struct encode_options *encode = &options->picture.encode;
+    const struct picture_encoding *encode = &options->picture.encode;
     buf_text(out, "</p>\n<p class=\"soft\">");
     if (options->picture.no_reencode)
         buf_text(out, "as received");

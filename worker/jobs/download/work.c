@@ -15,14 +15,14 @@
 static int read_task(struct work *work, struct err *err)
 {
     struct job_env *env = work->env;
-    struct unpack_memory memory = {.arena = env->arena};
-    ProtobufCAllocator allocator = unpack_allocator(&memory);
+    struct arena_lender lender = {.arena = env->arena};
+    ProtobufCAllocator allocator = {arena_lend, arena_take_back, &lender};
     int rc =
         download_options_init(&work->options, env->arena, env->spec.data, env->spec.bytes, err);
     if (rc) return rc;
     work->shard =
         vlmq__jobs__download_shard__unpack(&allocator, env->payload.bytes, env->payload.data);
-    if (memory.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
+    if (lender.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
     if (work->shard && work->shard->rows == 0) work->shard->rows = work->shard->late;
     if (!work->shard || work->shard->rows == 0 || work->shard->rows > DOWNLOAD_SHARD_ROWS_MAX ||
         (work->shard->late && work->shard->late != work->shard->rows))
@@ -175,13 +175,6 @@ static int open_all(struct work *work, bool *adopted, struct job_result *result,
     return rc;
 }
 
-/* A private file is missing: another attempt's commit may have removed it. */
-static int explain_missing(const struct work *work, struct err *err)
-{
-    const int rc = attempt_check(work->attempt, err);
-    return rc ? rc : ERR_NOT_FOUND;
-}
-
 int download_work(struct job_env *env, struct job_result *result, struct err *err)
 {
     bool adopted = false;
@@ -194,7 +187,7 @@ int download_work(struct job_env *env, struct job_result *result, struct err *er
     if (!rc) rc = open_all(work, &adopted, result, err);
     if (!rc && !adopted) rc = run_pipe(work, err);
     if (!rc && !adopted) rc = work_commit(work, result, err);
-    if (rc == ERR_NOT_FOUND && work->attempt && !adopted) rc = explain_missing(work, err);
+    if (work->attempt && !adopted) rc = attempt_explain(work->attempt, rc, err);
     work_free(work, rc);
     return rc;
 }

@@ -74,7 +74,10 @@ static int check_hash(const struct encode_options *options, const struct encode_
 {
     char hash[HASH_SHA256_TEXT];
     struct err why;
-    if (!model_hash(hash, files->model_folder, &why) && str_eq(hash, files->model_hash)) return rc;
+    const int hashed = model_hash(hash, files->model_folder, &why);
+    if (!hashed && str_eq(hash, files->model_hash)) return rc;
+    if (hashed && hashed != ERR_NOT_FOUND)
+        return rc ? rc : err_set(err, why.code, "--model %.80s: %s", options->model, why.msg);
     return err_set(err, ERR_UNAVAILABLE, "--model %.80s changed while it was loaded",
                    options->model);
 }
@@ -217,7 +220,8 @@ static int read_reference(struct encode_model *model, const struct encode_option
         const enum decode_status status =
             decode(&image, &info, (const uint8_t *)buf_str(&file), file.len, &decoding);
         if (status != DECODE_OK)
-            rc = err_set(err, ERR_INVALID, "%.120s cannot be decoded: %s", options->placeholder,
+            rc = err_set(err, status == DECODE_NO_MEMORY ? ERR_LIMIT : ERR_INVALID,
+                         "%.120s cannot be decoded: %s", options->placeholder,
                          decode_status_name(status));
     }
     if (!rc) rc = preprocess_image(pixels, &model->preprocess, &image, err);

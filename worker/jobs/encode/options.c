@@ -19,16 +19,6 @@
 static const char *const image_keys[] = {"jpg", "jpeg", "png", "webp", "gif", "avif",
                                          "bmp", "heic", "jxl", "tif",  "tiff"};
 
-static void *unpack_alloc(void *ctx, size_t bytes)
-{
-    return arena_try(ctx, bytes);
-}
-
-static void unpack_release(void *ctx, void *block)
-{
-    (void)ctx, (void)block; /* the arena's */
-}
-
 static int enum_range(int value, int count, const char *option, struct err *err)
 {
     if (value >= 0 && value < count) return 0;
@@ -248,10 +238,11 @@ int encode_options_init(struct encode_options *options, struct arena *arena, con
                         size_t bytes, struct err *err)
 {
     *options = (struct encode_options){0};
-    ProtobufCAllocator allocator = {unpack_alloc, unpack_release, arena};
-    /* The arena of a task has no limit of its own, a spec has one: what fails are the bytes. */
+    struct arena_lender lender = {.arena = arena};
+    ProtobufCAllocator allocator = {arena_lend, arena_take_back, &lender};
     const Vlmq__Jobs__Encode *message =
         bytes <= SPEC_BYTES_MAX ? vlmq__jobs__encode__unpack(&allocator, bytes, spec) : NULL;
+    if (lender.failed) return err_set(err, ERR_LIMIT, "no memory for the spec");
     if (!message) return err_set(err, ERR_INVALID, "the job's spec cannot be read");
     int rc = paths(options, message, err);
     if (!rc) rc = choose_words(options, message, err);

@@ -5,9 +5,11 @@
 #include "worker/jobs/encode/source_index.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct folder_source {
     struct source source;
@@ -40,16 +42,12 @@ static int read_file(void *ctx, struct buf *out, const struct sample_file *file,
 {
     const struct folder_source *folder = ctx;
     char path[PATH_MAX];
-    struct buf whole;
     if (!fs_join(path, sizeof path, folder->path, folder->names.data + file->place))
         return err_set(err, ERR_INVALID, "a path in %s is too long", folder->path);
-    buf_init(&whole, 0);
-    const size_t max = folder->env->options->body_bytes + 1024 * 1024;
-    int rc = fs_read(&whole, path, max, err);
-    if (!rc && whole.len < (size_t)file->bytes)
-        rc = err_set(err, ERR_CORRUPT, "%s became shorter while it was read", path);
-    if (!rc) buf_add(out, buf_str(&whole), (size_t)file->bytes);
-    buf_deinit(&whole);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_errno(err, errno, "open %s", path);
+    const int rc = source_read_range(out, fd, path, 0, file->bytes, err);
+    (void)close(fd);
     return rc;
 }
 

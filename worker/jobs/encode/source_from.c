@@ -13,24 +13,17 @@
 static int own_shard(struct work *work, struct err *err)
 {
     const struct job_env *env = work->env;
-    Vlmq__Jobs__EncodeShard *shard =
-        vlmq__jobs__encode_shard__unpack(NULL, env->payload.bytes, env->payload.data);
-    int rc = 0;
-    if (!shard || shard->fingerprint.len != sizeof work->fingerprint) {
-        rc = err_set(err, ERR_INVALID, "the task's payload cannot be read");
-    } else {
-        memcpy(work->fingerprint, shard->fingerprint.data, sizeof work->fingerprint);
-        work->shard = *shard;
-        work->shard.base.n_unknown_fields = 0;
-        work->shard.base.unknown_fields = NULL;
-        work->shard.fingerprint.len = 0;
-        work->shard.fingerprint.data = NULL;
-        work->shard.file = arena_text(env->arena, shard->file, strlen(shard->file));
-        if (!work->shard.file) rc = err_set(err, ERR_LIMIT, "no memory for the payload");
-    }
-    if (shard) vlmq__jobs__encode_shard__free_unpacked(shard, NULL);
+    struct arena_lender lender = {.arena = env->arena};
+    ProtobufCAllocator allocator = {arena_lend, arena_take_back, &lender};
+    const Vlmq__Jobs__EncodeShard *shard =
+        vlmq__jobs__encode_shard__unpack(&allocator, env->payload.bytes, env->payload.data);
+    if (lender.failed) return err_set(err, ERR_LIMIT, "no memory for the payload");
+    if (!shard || shard->fingerprint.len != sizeof work->fingerprint)
+        return err_set(err, ERR_INVALID, "the task's payload cannot be read");
+    work->shard = *shard;
+    memcpy(work->fingerprint, shard->fingerprint.data, sizeof work->fingerprint);
     (void)str_copy(work->name, sizeof work->name, env->name);
-    return rc;
+    return 0;
 }
 
 /* The shard's file with its size. */

@@ -11,10 +11,13 @@
 #include "worker/jobs/encode/source_text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct images_source {
     struct source source;
@@ -55,25 +58,49 @@ static bool beside(char dst[PATH_MAX], const char *path, const char *ending)
     return bytes > 0 && bytes < PATH_MAX;
 }
 
-/* A text that is missing, or may not be read, is none. */
-static bool read_text(struct buf *text, const char *path, const char *ending, size_t bytes_max)
+/* The beginning of a file, or all of it. One that is missing, may not be read or changes while it
+ * is read is none. */
+static int read_head(struct buf *text, bool *found, const char *path, int64_t bytes_max, bool whole,
+                     struct err *err)
 {
-    char name[PATH_MAX];
-    struct err err;
-    buf_clear(text);
-    return beside(name, path, ending) && !fs_read(text, name, bytes_max, &err);
+    struct stat info;
+    struct err why;
+    int rc = 0, fd = -1;
+    *found = false;
+    if (stat(path, &info))
+        rc = err_errno(&why, errno, "look at %s", path);
+    else if (!S_ISREG(info.st_mode) || (whole && info.st_size > bytes_max))
+        return 0;
+    else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        rc = err_errno(&why, errno, "open %s", path);
+    else
+        rc = source_read_range(text, fd, path, 0,
+                               info.st_size < bytes_max ? info.st_size : bytes_max, &why);
+    if (fd >= 0) (void)close(fd);
+    *found = !rc;
+    if (!rc || rc == ERR_NOT_FOUND || rc == ERR_DENIED || rc == ERR_CORRUPT) return 0;
+    return err_set(err, why.code, "%s", why.msg);
 }
 
-static void read_texts(const struct images_source *images, struct encode_sample *sample,
-                       const char *path)
+static int read_texts(const struct images_source *images, struct encode_sample *sample,
+                      const char *path, struct err *err)
 {
     struct buf text;
+    char name[PATH_MAX];
+    bool found = false;
+    int rc = 0;
     buf_init(&text, 0);
-    if (read_text(&text, path, images->env->options->caption_key, JSON_BYTES_MAX))
-        source_set_caption(sample, buf_str(&text), text.len);
-    if (read_text(&text, path, "json", JSON_BYTES_MAX))
-        source_set_json(sample, buf_str(&text), text.len);
+    /* One byte more than is kept, so that what is cut off is known to be there. */
+    if (beside(name, path, images->env->options->caption_key))
+        rc = read_head(&text, &found, name, (int64_t)CAPTION_BYTES_MAX + 1, false, err);
+    if (found) source_set_caption(sample, buf_str(&text), text.len);
+    buf_clear(&text);
+    found = false;
+    if (!rc && beside(name, path, "json"))
+        rc = read_head(&text, &found, name, (int64_t)JSON_BYTES_MAX, true, err);
+    if (found) source_set_json(sample, buf_str(&text), text.len);
     buf_deinit(&text);
+    return rc;
 }
 
 static int images_next(struct source *source, struct encode_sample *sample, bool *found,
@@ -97,8 +124,7 @@ static int images_next(struct source *source, struct encode_sample *sample, bool
         return 0;
     }
     rc = read_picture(images, sample, path, bytes, err);
-    if (!rc) read_texts(images, sample, path);
-    return rc;
+    return rc ? rc : read_texts(images, sample, path, err);
 }
 
 static void images_close(struct source *source)

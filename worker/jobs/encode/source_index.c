@@ -3,12 +3,30 @@
 
 #include "worker/jobs/encode/source_text.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 int source_look(const struct source_env *env, struct err *err)
 {
     if (!atomic_load(env->abort) && job_stopping(env->env) <= JOB_STOP_DRAIN) return 0;
     return err_set(err, ERR_CANCELLED, "reading was stopped");
+}
+
+int source_read_range(struct buf *out, int fd, const char *path, int64_t offset, int64_t bytes,
+                      struct err *err)
+{
+    char *place = buf_reserve(out, (size_t)bytes + 1); /* what is empty has a place too */
+    if (!place) return err_set(err, ERR_LIMIT, "no memory to read %s", path);
+    for (int64_t have = 0; have < bytes;) {
+        const ssize_t got = pread(fd, place + have, (size_t)(bytes - have), (off_t)(offset + have));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return err_errno(err, errno, "read %s", path);
+        if (got == 0) return err_set(err, ERR_CORRUPT, "%s became shorter while it was read", path);
+        have += got;
+    }
+    buf_commit(out, (size_t)bytes);
+    return 0;
 }
 
 static int fill_texts(struct encode_sample *sample, const struct sample_entry *entry,

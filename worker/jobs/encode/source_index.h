@@ -9,6 +9,10 @@
 typedef int source_read_file(void *ctx, struct buf *out, const struct sample_file *file,
                              struct err *err);
 
+/* Such a reader's work: that many bytes from an offset of an open file. ERR_CORRUPT: it has become
+ * shorter. */
+CHECKED int source_read_range(struct buf *out, int fd, const char *path, int64_t offset,
+                              int64_t bytes, struct err *err);
 /* Fills a sample from its entry. */
 CHECKED int source_fill(struct encode_sample *sample, const struct sample_entry *entry,
                         const struct encode_options *options, source_read_file *read, void *ctx,

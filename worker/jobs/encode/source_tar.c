@@ -56,19 +56,7 @@ static int read_header(void *ctx, void *dst, size_t bytes, size_t *got, struct e
 static int read_member(void *ctx, struct buf *out, const struct sample_file *file, struct err *err)
 {
     const struct tar_source *tar = ctx;
-    char *place = buf_reserve(out, (size_t)file->bytes + 1); /* an empty one has a place too */
-    if (!place) return err_set(err, ERR_LIMIT, "no memory for a member of %s", tar->path);
-    size_t have = 0, got = 1;
-    int rc = 0;
-    while (!rc && got && have < (size_t)file->bytes) {
-        rc = read_at(tar->fd, tar->path, file->place + (int64_t)have, place + have,
-                     (size_t)file->bytes - have, &got, err);
-        have += got;
-    }
-    if (!rc && have < (size_t)file->bytes)
-        rc = err_set(err, ERR_CORRUPT, "%s became shorter while it was read", tar->path);
-    if (!rc) buf_commit(out, have);
-    return rc;
+    return source_read_range(out, tar->fd, tar->path, file->place, file->bytes, err);
 }
 
 uint64_t source_tar_hash(const void *head, size_t bytes)

@@ -161,13 +161,6 @@ static int open_all(struct work *work, bool *adopted, struct err *err)
     return rc;
 }
 
-/* A private file is missing: another attempt's commit may have removed it. */
-static int explain_missing(const struct work *work, struct err *err)
-{
-    const int rc = attempt_check(work->attempt, err);
-    return rc ? rc : ERR_NOT_FOUND;
-}
-
 int encode_work(struct job_env *env, struct job_result *result, struct err *err)
 {
     bool adopted = false;
@@ -179,7 +172,7 @@ int encode_work(struct job_env *env, struct job_result *result, struct err *err)
     int rc = open_all(work, &adopted, err);
     if (!rc && !adopted) rc = run_pipe(work, err);
     if (!rc && !adopted) rc = encode_work_commit(work, err);
-    if (rc == ERR_NOT_FOUND && work->attempt && !adopted) rc = explain_missing(work, err);
+    if (work->attempt && !adopted) rc = attempt_explain(work->attempt, rc, err);
     work_free(work);
     return rc;
 }

@@ -165,8 +165,9 @@ static int read_both(struct clip_config *config, const json_t *object, struct er
     return rc;
 }
 
-static int read_config(struct clip_config *config, const json_t *object, struct err *err)
+static int read_config(void *dst, const json_t *object, struct err *err)
 {
+    struct clip_config *config = dst;
     const char *type = NULL;
     const int rc = jsonfile_text(&type, object, "model_type", err);
     if (rc) return rc;
@@ -180,23 +181,12 @@ static int read_config(struct clip_config *config, const json_t *object, struct 
 
 int clip_config_parse(struct clip_config *config, const char *json, size_t bytes, struct err *err)
 {
-    json_t *object = NULL;
     *config = defaults;
-    int rc = jsonfile_parse(&object, json, bytes, &limits, err);
-    if (!rc) rc = read_config(config, object, err);
-    json_decref(object);
-    return rc;
+    return jsonfile_parse_with(read_config, config, json, bytes, &limits, err);
 }
 
 int clip_config_read(struct clip_config *config, const char *path, struct err *err)
 {
-    json_t *object = NULL;
     *config = defaults;
-    int rc = jsonfile_read(&object, path, &limits, err); /* names the path */
-    if (!rc) {
-        rc = read_config(config, object, err);
-        if (rc) rc = err_wrap(err, "%s", path);
-    }
-    json_decref(object);
-    return rc;
+    return jsonfile_read_with(read_config, config, path, &limits, err);
 }

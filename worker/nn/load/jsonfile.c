@@ -65,17 +65,26 @@ int jsonfile_parse(json_t **object, const char *text, size_t bytes,
     return 0;
 }
 
-int jsonfile_read(json_t **object, const char *path, const struct jsonfile_limits *limits,
-                  struct err *err)
+int jsonfile_parse_with(jsonfile_reader *reader, void *dst, const char *text, size_t bytes,
+                        const struct jsonfile_limits *limits, struct err *err)
+{
+    json_t *object;
+    int rc = jsonfile_parse(&object, text, bytes, limits, err);
+    if (!rc) rc = reader(dst, object, err);
+    json_decref(object);
+    return rc;
+}
+
+int jsonfile_read_with(jsonfile_reader *reader, void *dst, const char *path,
+                       const struct jsonfile_limits *limits, struct err *err)
 {
     struct buf text;
-    *object = NULL;
     buf_init(&text, 0);
-    int rc = fs_read(&text, path, limits->bytes, err);
-    if (rc) goto out; /* names the path */
-    rc = jsonfile_parse(object, buf_str(&text), text.len, limits, err);
-    if (rc) rc = err_wrap(err, "%s", path);
-out:
+    int rc = fs_read(&text, path, limits->bytes, err); /* names the path */
+    if (!rc) {
+        rc = jsonfile_parse_with(reader, dst, buf_str(&text), text.len, limits, err);
+        if (rc) rc = err_wrap(err, "%s", path);
+    }
     buf_deinit(&text);
     return rc;
 }

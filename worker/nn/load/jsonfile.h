@@ -27,9 +27,14 @@ struct jsonfile_limits {
 /* The caller ends *object with json_decref. */
 CHECKED int jsonfile_parse(json_t **object, const char *text, size_t bytes,
                            const struct jsonfile_limits *limits, struct err *err);
-/* Of a file; the sentence begins with its path. */
-CHECKED int jsonfile_read(json_t **object, const char *path, const struct jsonfile_limits *limits,
-                          struct err *err);
+/* What makes a struct of the object; dst is the caller's. */
+typedef int jsonfile_reader(void *dst, const json_t *object, struct err *err);
+/* Parses, hands the object to the reader, and drops it. */
+CHECKED int jsonfile_parse_with(jsonfile_reader *reader, void *dst, const char *text, size_t bytes,
+                                const struct jsonfile_limits *limits, struct err *err);
+/* Of a file; every sentence begins with its path. */
+CHECKED int jsonfile_read_with(jsonfile_reader *reader, void *dst, const char *path,
+                               const struct jsonfile_limits *limits, struct err *err);
 
 /* A field that is missing or null leaves *dst as it is; one of another type or out of range gives
  * a sentence with its name and the value. object may be NULL: all are missing. Integers may be

@@ -109,8 +109,9 @@ static int read_flags(struct preprocessor_config *config, const json_t *object, 
     return rc;
 }
 
-static int read_config(struct preprocessor_config *config, const json_t *object, struct err *err)
+static int read_config(void *dst, const json_t *object, struct err *err)
 {
+    struct preprocessor_config *config = dst;
     int rc = jsonfile_object(&object, object, "image_processor", err);
     if (!rc) rc = check_type(object, err);
     if (!rc) rc = read_flags(config, object, err);
@@ -126,25 +127,14 @@ static int read_config(struct preprocessor_config *config, const json_t *object,
 int preprocessor_config_parse(struct preprocessor_config *config, const char *json, size_t bytes,
                               struct err *err)
 {
-    json_t *object = NULL;
     *config = defaults;
-    int rc = jsonfile_parse(&object, json, bytes, &limits, err);
-    if (!rc) rc = read_config(config, object, err);
-    json_decref(object);
-    return rc;
+    return jsonfile_parse_with(read_config, config, json, bytes, &limits, err);
 }
 
 int preprocessor_config_read(struct preprocessor_config *config, const char *path, struct err *err)
 {
-    json_t *object = NULL;
     *config = defaults;
-    int rc = jsonfile_read(&object, path, &limits, err); /* names the path */
-    if (!rc) {
-        rc = read_config(config, object, err);
-        if (rc) rc = err_wrap(err, "%s", path);
-    }
-    json_decref(object);
-    return rc;
+    return jsonfile_read_with(read_config, config, path, &limits, err);
 }
 
 void preprocessor_table(float table[3][256], const struct preprocessor_config *config)
