@@ -286,9 +286,15 @@ static void make_key(char key[ENCODE_MODEL_KEY_BYTES], const struct encode_optio
                    wants_text(options), options->batch, (int)options->crop);
 }
 
-int encode_model_get(struct encode_model **model, const struct job_env *env,
-                     const struct encode_options *options, const struct encode_files *files,
-                     struct err *err)
+enum job_device encode_model_device(const struct encode_model *model)
+{
+    if (!model->backend || !model->backend->err.code) return JOB_DEVICE_FINE;
+    return model->backend->err.code == ERR_UNAVAILABLE ? JOB_DEVICE_POISONED : JOB_DEVICE_FAILED;
+}
+
+int encode_model_get(struct encode_model **model, enum job_device *device,
+                     const struct job_env *env, const struct encode_options *options,
+                     const struct encode_files *files, struct err *err)
 {
     char key[ENCODE_MODEL_KEY_BYTES];
     make_key(key, options, files);
@@ -303,10 +309,12 @@ int encode_model_get(struct encode_model **model, const struct job_env *env,
     if (!rc) rc = get_placeholder(found, options, files, err);
     /* No other try finds other files. */
     if (rc == ERR_CORRUPT) rc = err->code = ERR_INVALID;
-    if (rc)
+    if (rc) {
+        *device = encode_model_device(found);
         model_free(found);
-    else
+    } else {
         *model = found;
+    }
     return rc;
 }
 
