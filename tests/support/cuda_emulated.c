@@ -159,7 +159,6 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
     return cudaSuccess;
 }
 
-/* Full of NaN, as nobody may expect zeros. */
 static cudaError_t allocate(void **data, size_t bytes)
 {
     const cudaError_t error = begin(CUDA_EMULATED_MALLOC);
@@ -169,13 +168,15 @@ static cudaError_t allocate(void **data, size_t bytes)
         *data = NULL;
         return told(cudaErrorMemoryAllocation);
     }
-    memset(*data, 0xff, bytes);
     return cudaSuccess;
 }
 
+/* Full of NaN, as nobody may expect zeros. */
 cudaError_t cudaMalloc(void **data, size_t bytes)
 {
-    return allocate(data, bytes);
+    const cudaError_t error = allocate(data, bytes);
+    if (*data) memset(*data, 0xff, bytes);
+    return error;
 }
 
 cudaError_t cudaHostAlloc(void **data, size_t bytes, unsigned flags)

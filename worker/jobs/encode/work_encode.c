@@ -378,7 +378,9 @@ static int do_piece(struct work *work, const struct piece *piece, struct err *er
     if (!rc) rc = find_near(work, piece, fate, err);
     const int64_t between_ns = now_ns();
     atomic_fetch_add(&work->busy_ns[WORK_ENCODE], between_ns - from_ns);
-    if (rc && work->model->backend->err.code) work->result->device = JOB_DEVICE_FAILED;
+    const enum err_code device = work->model->backend->err.code;
+    if (rc && device) /* an error of the device stays: the model with it is good for nothing more */
+        work->result->device = device == ERR_UNAVAILABLE ? JOB_DEVICE_POISONED : JOB_DEVICE_FAILED;
     if (!rc) rc = write_rows(work, piece, fate, err);
     atomic_fetch_add(&work->busy_ns[WORK_WRITE], now_ns() - between_ns);
     return rc;
