@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define CAPABILITY_MIN 8     /* tensor cores for bf16, cp.async */
-#define ROWS_GOOD      16384 /* a few tiles for each of its processors, in every product of a model */
+#define ROWS_GOOD      16384 /* some tiles for each of its processors in every product */
 
 extern const struct backend_driver backend_cuda;
 
