@@ -63,10 +63,22 @@ void cuda_emulated_fail(enum cuda_emulated_call call, int after, cudaError_t err
     poison = last = cudaSuccess;
 }
 
+/* Of CUDA_EMULATED_LOST, once. */
+static void read_environment(void)
+{
+    static int is_read;
+    const char *kernels = getenv("CUDA_EMULATED_LOST");
+    if (is_read || !kernels) return;
+    is_read = 1;
+    cuda_emulated_fail(CUDA_EMULATED_LAUNCH, (int)strtol(kernels, NULL, 10),
+                       cudaErrorIllegalAddress);
+}
+
 cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64_t blocks,
                                  uint64_t threads)
 {
     size_t most = SHARED_BYTES;
+    read_environment();
     const cudaError_t error = begin(CUDA_EMULATED_LAUNCH);
     if (error) return error;
     for (int i = 0; i < asked_count; i++)
@@ -159,7 +171,6 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
     return cudaSuccess;
 }
 
-/* Full of NaN, as nobody may expect zeros. */
 static cudaError_t allocate(void **data, size_t bytes)
 {
     const cudaError_t error = begin(CUDA_EMULATED_MALLOC);
@@ -169,13 +180,15 @@ static cudaError_t allocate(void **data, size_t bytes)
         *data = NULL;
         return told(cudaErrorMemoryAllocation);
     }
-    memset(*data, 0xff, bytes);
     return cudaSuccess;
 }
 
+/* Full of NaN, as nobody may expect zeros. */
 cudaError_t cudaMalloc(void **data, size_t bytes)
 {
-    return allocate(data, bytes);
+    const cudaError_t error = allocate(data, bytes);
+    if (*data) memset(*data, 0xff, bytes);
+    return error;
 }
 
 cudaError_t cudaHostAlloc(void **data, size_t bytes, unsigned flags)

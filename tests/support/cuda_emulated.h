@@ -6,7 +6,8 @@
  * cuda_emulated_fail. One thread at a time. Semantics: NVIDIA's "CUDA Runtime API" reference.
  *
  * Of the environment: CUDA_EMULATED_DEVICES, how many there are (default 1); CUDA_EMULATED_ORDER,
- * "reverse" to run a block's threads from the last to the first. */
+ * "reverse" to run a block's threads from the last to the first; CUDA_EMULATED_LOST, after how many
+ * kernels the device is lost by an illegal address. */
 #ifndef TESTS_SUPPORT_CUDA_EMULATED_H
 #define TESTS_SUPPORT_CUDA_EMULATED_H
 

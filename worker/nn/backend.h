@@ -171,6 +171,7 @@ struct backend {
     struct err err;         /* the first one; code 0: none */
     const char *arithmetic; /* what the bits may depend on: "portable", "avx2", "sm_90" */
     uint32_t threads;       /* of the CPU that ops use */
+    uint32_t rows_good;     /* of a product, at once: with fewer it works less well; 0: 1,024 */
 };
 
 /* device: "cpu", "reference", "cuda:0". threads: of the CPU, 0: all that the process may use.

@@ -53,28 +53,35 @@ static int find(char path[PATH_BYTES], const char *name, struct err *err)
                    name, name, folder, variable);
 }
 
-static int load(const struct backend_plugin **plugin, const char *path, struct err *err)
+/* NULL: *rc and err tell why. */
+static const struct backend_plugin *load(const char *path, int *rc, struct err *err)
 {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) return err_set(err, ERR_NOT_FOUND, "the plugin does not load: %s", dlerror());
-    *plugin = dlsym(library, "vlmq_backend_plugin");
-    if (!*plugin) return err_set(err, ERR_VERSION, "%.150s is no plugin of vlmq", path);
-    if ((*plugin)->interface != BACKEND_INTERFACE || strcmp((*plugin)->version, VLMQ_VERSION) != 0)
-        return err_set(err, ERR_VERSION,
-                       "%.100s is of vlmq %.20s (interface %u), this program of %s (%u): install "
-                       "both from one build",
-                       path, (*plugin)->version, (*plugin)->interface, VLMQ_VERSION,
-                       BACKEND_INTERFACE);
-    return 0;
+    if (!library) {
+        *rc = err_set(err, ERR_NOT_FOUND, "the plugin does not load: %s", dlerror());
+        return NULL;
+    }
+    const struct backend_plugin *plugin = dlsym(library, "vlmq_backend_plugin");
+    if (!plugin)
+        *rc = err_set(err, ERR_VERSION, "%.150s is no plugin of vlmq", path);
+    else if (plugin->interface == BACKEND_INTERFACE && !strcmp(plugin->version, VLMQ_VERSION))
+        /* cppcheck-suppress resourceLeak ; it stays as long as the process */
+        return plugin;
+    else
+        *rc = err_set(err, ERR_VERSION,
+                      "%.100s is of vlmq %.20s (interface %u), this program of %s (%u): install "
+                      "both from one build",
+                      path, plugin->version, plugin->interface, VLMQ_VERSION, BACKEND_INTERFACE);
+    (void)dlclose(library);
+    return NULL;
 }
 
 int backend_plugin_open(struct backend **backend, const char *name, const char *device,
                         uint32_t threads, struct err *err)
 {
-    const struct backend_plugin *plugin = NULL;
     char path[PATH_BYTES];
     int rc = find(path, name, err);
-    if (!rc) rc = load(&plugin, path, err);
     if (rc) return rc;
-    return plugin->driver->open(backend, device, threads, err);
+    const struct backend_plugin *plugin = load(path, &rc, err);
+    return plugin ? plugin->driver->open(backend, device, threads, err) : rc;
 }

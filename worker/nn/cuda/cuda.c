@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CAPABILITY_MIN 8 /* tensor cores for bf16, cp.async */
+#define CAPABILITY_MIN 8     /* tensor cores for bf16, cp.async */
+#define ROWS_GOOD      16384 /* some tiles for each of its processors in every product */
 
 extern const struct backend_driver backend_cuda;
 
@@ -181,6 +182,7 @@ static int cuda_open(struct backend **out, const char *device, uint32_t threads,
     cuda->base.driver = &backend_cuda;
     cuda->base.arithmetic = cuda->arithmetic;
     cuda->base.threads = 1;
+    cuda->base.rows_good = ROWS_GOOD;
     cuda->device = number;
     cuda->latest = "open";
     rc = open_parts(cuda, err);

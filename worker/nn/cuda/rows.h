@@ -95,8 +95,9 @@ static __device__ __forceinline__ void read_group(float (&v)[GROUP], const reals
     if (x.dtype == DTYPE_F32 && is_wide) {
         const float4 a = reinterpret_cast<const float4 *>(f32)[0];
         const float4 b = reinterpret_cast<const float4 *>(f32)[1];
-        v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
-        v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+        const float all[GROUP] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+#pragma unroll
+        for (int i = 0; i < GROUP; i++) v[i] = all[i];
     } else if (x.dtype == DTYPE_F32) {
         read_single(v, f32, count);
     } else if (x.dtype == DTYPE_BF16 && is_wide) {

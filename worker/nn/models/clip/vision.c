@@ -71,7 +71,8 @@ int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
     const int64_t cells = (int64_t)v->grid * v->grid, tokens = cells + 1;
     const int64_t side = v->grid / v->window;
     v->batch_max = clip->options.batch_max;
-    if (!v->batch_max) v->batch_max = (uint32_t)((ROWS_GOOD + tokens - 1) / tokens);
+    const int64_t rows_good = clip->backend->rows_good ? clip->backend->rows_good : ROWS_GOOD;
+    if (!v->batch_max) v->batch_max = (uint32_t)((rows_good + tokens - 1) / tokens);
     const int64_t batch = v->batch_max;
     if (batch * tokens > INT32_MAX)
         return err_set(err, ERR_LIMIT,
