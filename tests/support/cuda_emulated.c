@@ -4,6 +4,8 @@
  * shared memory of all of them. */
 #include "tests/support/cuda_emulated.h"
 
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@ static struct {
 } failing[CUDA_EMULATED_CALLS_COUNT] = {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}};
 
 static cudaError_t last, poison;
+static atomic_size_t used_bytes; /* as the heap rounds them */
 
 static struct {
     const void *kernel;
@@ -163,11 +166,17 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     return told(cudaErrorInvalidValue);
 }
 
+static size_t memory_bytes(void)
+{
+    const char *text = getenv("CUDA_EMULATED_MEMORY");
+    return text ? (size_t)strtoull(text, NULL, 10) : (size_t)8 << 30;
+}
+
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
     if (poison) return told(poison);
-    *free_bytes = (size_t)7 << 30;
-    *total_bytes = (size_t)8 << 30;
+    *total_bytes = memory_bytes();
+    *free_bytes = *total_bytes - atomic_load(&used_bytes);
     return cudaSuccess;
 }
 
@@ -186,8 +195,12 @@ static cudaError_t allocate(void **data, size_t bytes)
 /* Full of NaN, as nobody may expect zeros. */
 cudaError_t cudaMalloc(void **data, size_t bytes)
 {
+    *data = NULL;
+    if (bytes > memory_bytes() - atomic_load(&used_bytes)) return told(cudaErrorMemoryAllocation);
     const cudaError_t error = allocate(data, bytes);
-    if (*data) memset(*data, 0xff, bytes);
+    if (!*data) return error;
+    atomic_fetch_add(&used_bytes, malloc_usable_size(*data));
+    memset(*data, 0xff, bytes);
     return error;
 }
 
@@ -197,15 +210,16 @@ cudaError_t cudaHostAlloc(void **data, size_t bytes, unsigned flags)
     return allocate(data, bytes);
 }
 
-cudaError_t cudaFree(void *data)
+cudaError_t cudaFreeHost(void *data)
 {
     free(data);
     return poison ? told(poison) : cudaSuccess;
 }
 
-cudaError_t cudaFreeHost(void *data)
+cudaError_t cudaFree(void *data)
 {
-    return cudaFree(data);
+    if (data) atomic_fetch_sub(&used_bytes, malloc_usable_size(data));
+    return cudaFreeHost(data);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,

@@ -7,7 +7,8 @@
  *
  * Of the environment: CUDA_EMULATED_DEVICES, how many there are (default 1); CUDA_EMULATED_ORDER,
  * "reverse" to run a block's threads from the last to the first; CUDA_EMULATED_LOST, after how many
- * kernels the device is lost by an illegal address. */
+ * kernels the device is lost by an illegal address; CUDA_EMULATED_MEMORY, the device's memory in
+ * bytes (default 8 GiB), of which all that is not allocated is free. */
 #ifndef TESTS_SUPPORT_CUDA_EMULATED_H
 #define TESTS_SUPPORT_CUDA_EMULATED_H
 

@@ -329,32 +329,6 @@ TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
     for (uint32_t pass = 1; pass < 9; pass++) fail_in_the_middle(pass);
 }
 
-TEST(encode, files_are_the_same_when_rows_are_written_beside_the_model)
-{
-    UNUSED_STATE;
-    struct buf want = {0};
-    for (uint32_t pass = 0; pass < 18; pass++) { /* 0: not beside it */
-        struct encode_job job;
-        struct buf got;
-        encode_job_init(&job);
-        encode_job_everything(&job);
-        fake.images_batch = job.spec.batch = pass;
-        fake.picture_ms = pass % 3;
-        encode_job_run(&job);
-        EXPECT_EQ(fake.largest <= (pass ? pass : 32), true);
-        encode_job_bytes(&got, &job);
-        encode_job_deinit(&job);
-        if (!pass) {
-            want = got;
-            continue;
-        }
-        EXPECT_EQ(got.len, want.len);
-        EXPECT_MEM(got.data, want.data, want.len);
-        buf_deinit(&got);
-    }
-    buf_deinit(&want);
-}
-
 TEST(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once)
 {
     UNUSED_STATE;
@@ -795,7 +769,6 @@ int main(void)
         RUN(encode, shard_without_any_picture_is_a_shard_of_no_rows),
         RUN(encode, stop_is_noticed_within_a_piece_of_a_slow_model),
         RUN(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all),
-        RUN(encode, files_are_the_same_when_rows_are_written_beside_the_model),
         RUN(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once),
         RUN(encode, model_that_a_worker_has_not_or_that_changes_is_tried_elsewhere),
         RUN(encode, model_without_projection_gives_tokens_and_refuses_embeddings),

@@ -53,6 +53,10 @@ static int load(struct encode_model *model, const struct job_env *env,
     if (!rc) {
         const struct clip_config *config = clip_config(model->clip);
         model->shape = clip_shape(model->clip);
+        if (model->shape.batch_divisor > 1)
+            log_warn("encode.batch", "device=%s pictures=%u msg=%s", env->device,
+                     model->shape.images_batch,
+                     log_quote("the device's memory is too small for larger passes"));
         model->grid = (uint32_t)(config->vision.image_size / config->vision.patch_size);
         name_arithmetic(model, options->dtype);
         rc = check_shape(model, options, err);

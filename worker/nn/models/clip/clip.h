@@ -27,7 +27,7 @@ struct clip_options {
     enum dtype dtype; /* of the weights of linear layers: f32, bf16, f16 or i8 */
     bool vision, text;
     /* Pictures or texts in one pass, at most CLIP_BATCH_MAX; larger calls are cut. 0: a good number
-     * for the model's size. */
+     * for the model's size. Halved until the device has memory for it. */
     uint32_t batch_max;
     /* Which hidden state the patch tokens are of, as in transformers: -1 behind the last layer, -2
      * behind the one before, …, or 0 (behind pre_layrnorm) to layers_count. */
@@ -47,6 +47,7 @@ struct clip_shape {
     uint32_t text_tokens;               /* ids of a text, padding included */
     float logit_scale;                  /* exp of the weight: what cosines are multiplied with */
     uint32_t images_batch, texts_batch; /* of one pass */
+    uint32_t batch_divisor;             /* above 1: the device had no memory for larger passes */
     size_t weight_bytes;                /* on the device */
     size_t scratch_bytes;               /* on the device, beside them */
 };

@@ -80,14 +80,16 @@ struct clip {
     struct weights weights;
     struct clip_vision vision;
     struct clip_text text;
-    void *scratch; /* on the device: levels, pixels, what a pass needs */
+    uint32_t divisor; /* of the sizes of batches: 1, 2, 4, … until they fit the device */
+    void *scratch;    /* on the device: levels, pixels, what a pass needs */
     size_t scratch_bytes;
 };
 
 /* Adds the rows of a tower to the table. ERR_INVALID: the configuration asks for what we lack. */
 CHECKED int clip_vision_weights(struct clip *clip, const struct safetensors *file, struct err *err);
 CHECKED int clip_text_weights(struct clip *clip, const struct safetensors *file, struct err *err);
-/* Chooses the size of a batch and plans its memory; of vision, without the pixels. */
+/* Chooses the size of a batch, over clip->divisor, and plans its memory; of vision, without the
+ * pixels. Anew when called again. */
 CHECKED int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err);
 CHECKED int clip_text_plan(struct clip *clip, size_t *bytes, struct err *err);
 /* Where level to number stands, [3, 256] f32, at the beginning of scratch; behind it lie the two

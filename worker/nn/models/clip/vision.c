@@ -73,6 +73,8 @@ int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
     v->batch_max = clip->options.batch_max;
     const int64_t rows_good = clip->backend->rows_good ? clip->backend->rows_good : ROWS_GOOD;
     if (!v->batch_max) v->batch_max = (uint32_t)((rows_good + tokens - 1) / tokens);
+    v->batch_max = (v->batch_max + clip->divisor - 1) / clip->divisor;
+    v->plan = (struct plan){0};
     const int64_t batch = v->batch_max;
     if (batch * tokens > INT32_MAX)
         return err_set(err, ERR_LIMIT,
