@@ -1,5 +1,5 @@
-"""The encode kind on a CUDA device, which is the emulated one: its driver and its kernels run in the
-worker as on a real one, only slower."""
+"""The encode kind on a CUDA device, which is the emulated one: its driver and its kernels run in
+the worker as on a real one, only slower."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import numpy
 import pytest
 from safetensors.numpy import load_file
 
-from fleet import ROOT
+from fleet import ROOT, wait_for
 from test_encode import Sample, write_tar
 
 BIN = pathlib.Path(os.environ.get("VLMQ_BIN", ROOT / "build" / "release"))
@@ -71,3 +71,35 @@ def test_a_device_that_is_not_there_is_told_at_the_start(cuda):
     worker = cuda.worker_on("cuda:1")
     assert worker.wait() == 1
     assert "--device cuda:1: there is no device cuda:1: the last one is cuda:0" in worker.text()
+
+
+def test_little_memory_makes_passes_smaller_and_changes_no_byte(cuda):
+    memory = 12_000_000
+    plenty = cuda.worker_on("cuda:0")
+    assert cuda.wait_job(cuda.encode("plenty", "--dtype", "f32"))["state"] == "done"
+    assert plenty.stop() == 0 and "encode.batch" not in plenty.text()
+    little = cuda.worker_on("cuda:0", CUDA_EMULATED_MEMORY=str(memory))
+    assert cuda.wait_job(cuda.encode("little", "--dtype", "f32"))["state"] == "done"
+    (line,) = (line for line in little.text().splitlines() if "encode.batch" in line)
+    assert "device=cuda:0 pictures=" in line and "too small for larger passes" in line
+    want, got = features(cuda.folder / "plenty"), features(cuda.folder / "little")
+    assert want.keys() == got.keys()
+    for key, tensor in want.items():
+        assert numpy.array_equal(got[key], tensor), key
+
+
+def test_workers_shows_the_devices_memory_and_its_use(cuda):
+    memory = 50_000_000
+    cuda.worker_on("cuda:0", CUDA_EMULATED_MEMORY=str(memory))
+    (worker,) = cuda.vlmq("workers", "--json").lines()
+    assert int(worker["device_bytes"]) == int(worker["device_bytes_free"]) == memory
+    assert "0 B of 50.0 MB" in cuda.vlmq("workers").out
+    assert cuda.wait_job(cuda.encode("out", "--dtype", "f32"))["state"] == "done"
+
+    def told():
+        (worker,) = cuda.vlmq("workers", "--json").lines()
+        return int(worker.get("device_items_per_s", 0)) > 0 and worker
+
+    worker = wait_for(told, "a hello with the use of the device")
+    assert 0 < int(worker["device_busy_percent"]) <= 100
+    assert int(worker["device_bytes_free"]) < memory  # the model stays loaded

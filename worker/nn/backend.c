@@ -41,17 +41,31 @@ static int unknown(const char *device, struct err *err)
                    device, names);
 }
 
+static int find(const struct backend_driver **driver, const char *device, struct err *err)
+{
+    if (is_of(device, "cuda")) return backend_plugin_find(driver, "cuda", err);
+    for (size_t i = 0; i < DRIVERS_COUNT; i++)
+        if (is_of(device, drivers[i]->name)) {
+            *driver = drivers[i];
+            return 0;
+        }
+    return unknown(device, err);
+}
+
 int backend_open(struct backend **backend, const char *device, uint32_t threads, struct err *err)
 {
     *backend = NULL;
-    if (is_of(device, "cuda")) return backend_plugin_open(backend, "cuda", device, threads, err);
-    for (size_t i = 0; i < DRIVERS_COUNT; i++) {
-        if (!is_of(device, drivers[i]->name)) continue;
-        const int rc = drivers[i]->open(backend, device, threads, err);
-        if (!rc) (*backend)->driver = drivers[i];
-        return rc;
-    }
-    return unknown(device, err);
+    const struct backend_driver *driver;
+    const int rc = find(&driver, device, err);
+    return rc ? rc : driver->open(backend, device, threads, err);
+}
+
+int backend_memory(const char *device, size_t *free_bytes, size_t *bytes, struct err *err)
+{
+    const struct backend_driver *driver;
+    const int rc = find(&driver, device, err);
+    *free_bytes = *bytes = 0;
+    return rc || !driver->memory ? rc : driver->memory(device, free_bytes, bytes, err);
 }
 
 void backend_close(struct backend *backend)

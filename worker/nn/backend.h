@@ -142,6 +142,8 @@ struct backend;
 struct backend_driver {
     const char *name; /* as in "cpu" or "cuda:0" */
     int (*open)(struct backend **backend, const char *device, uint32_t threads, struct err *err);
+    /* Of the device that open would open; NULL: it has none of its own. */
+    int (*memory)(const char *device, size_t *free_bytes, size_t *bytes, struct err *err);
     void (*close)(struct backend *backend);
     void *(*alloc)(struct backend *backend, size_t bytes);
     void (*free)(struct backend *backend, void *data);
@@ -179,6 +181,9 @@ struct backend {
 CHECKED int backend_open(struct backend **backend, const char *device, uint32_t threads,
                          struct err *err);
 void backend_close(struct backend *backend); /* accepts NULL */
+/* What the device has of memory and how much of it is free, for all who use it; any thread. Zeros:
+ * a device without memory of its own. ERR_UNAVAILABLE: the device is lost to this process. */
+CHECKED int backend_memory(const char *device, size_t *free_bytes, size_t *bytes, struct err *err);
 /* Memory of the device, aligned, not cleared. NULL: it has no more. */
 void *backend_alloc(struct backend *backend, size_t bytes);
 void backend_free(struct backend *backend, void *data); /* accepts NULL */

@@ -76,12 +76,12 @@ static const struct backend_plugin *load(const char *path, int *rc, struct err *
     return NULL;
 }
 
-int backend_plugin_open(struct backend **backend, const char *name, const char *device,
-                        uint32_t threads, struct err *err)
+int backend_plugin_find(const struct backend_driver **driver, const char *name, struct err *err)
 {
     char path[PATH_BYTES];
     int rc = find(path, name, err);
     if (rc) return rc;
     const struct backend_plugin *plugin = load(path, &rc, err);
-    return plugin ? plugin->driver->open(backend, device, threads, err) : rc;
+    if (plugin) *driver = plugin->driver;
+    return rc;
 }

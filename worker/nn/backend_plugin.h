@@ -22,10 +22,10 @@ struct backend_plugin {
     const struct backend_driver *driver;
 };
 
-/* Opens the device with the driver of the plugin, which then stays in memory. ERR_NOT_FOUND: there
- * is no plugin, or it cannot be loaded; ERR_VERSION: it is of another release. */
-CHECKED int backend_plugin_open(struct backend **backend, const char *name, const char *device,
-                                uint32_t threads, struct err *err);
+/* The driver of the plugin, which then stays in memory. ERR_NOT_FOUND: there is no plugin, or it
+ * cannot be loaded; ERR_VERSION: it is of another release. */
+CHECKED int backend_plugin_find(const struct backend_driver **driver, const char *name,
+                                struct err *err);
 
 #ifdef __cplusplus
 }

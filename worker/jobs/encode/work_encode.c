@@ -410,6 +410,7 @@ static int get_numbers(struct work *work, struct piece *piece, struct err *err)
     if (!rc) rc = find_near(work, piece, fate, err);
     const int64_t busy_ns = now_ns() - piece->begun_ns;
     atomic_fetch_add(&work->busy_ns[WORK_ENCODE], busy_ns);
+    job_device_used(work->env, busy_ns, piece->pictures);
     return rc;
 }
 

@@ -157,6 +157,18 @@ static int check_device(int number, char *arithmetic, size_t size, struct err *e
     return 0;
 }
 
+static int cuda_memory(const char *device, size_t *free_bytes, size_t *bytes, struct err *err)
+{
+    int number;
+    const int rc = parse_device(&number, device, err);
+    if (rc) return rc;
+    cudaError_t error = cudaSetDevice(number);
+    if (!error) error = cudaMemGetInfo(free_bytes, bytes);
+    if (!error) return 0;
+    *free_bytes = *bytes = 0;
+    return err_set(err, ERR_UNAVAILABLE, "cuda:%d: %s", number, cudaGetErrorString(error));
+}
+
 static int open_parts(struct cuda_backend *cuda, struct err *err)
 {
     cudaError_t error = cudaSetDevice(cuda->device);
@@ -248,6 +260,7 @@ OP(map)
 const struct backend_driver backend_cuda = {
     .name = "cuda",
     .open = cuda_open,
+    .memory = cuda_memory,
     .close = cuda_close,
     .alloc = cuda_alloc,
     .free = cuda_free,
