@@ -1,4 +1,4 @@
-"""The encode kind on a CUDA device, which is the emulated one: its driver and its kernels run in the
+"""The encode kind on a CUDA device, which is the emulated one: its driver and kernels run in the
 worker as on a real one, only slower."""
 
 import os
