@@ -82,11 +82,11 @@ static __device__ __forceinline__ void multiply_keys(float (&score)[M][KEYS / 8]
 {
     const uint32_t lane = threadIdx.x % WARP_LANES;
 #pragma unroll
-    for (int m = 0; m < M; m++)
+    for (uint32_t m = 0; m < M; m++)
 #pragma unroll
-        for (int n = 0; n < KEYS / 8; n++)
+        for (uint32_t n = 0; n < KEYS / 8; n++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) score[m][n][i] = 0;
+            for (uint32_t i = 0; i < 4; i++) score[m][n][i] = 0;
 #pragma unroll
     for (uint32_t k = 0; k < DIM / 16; k++)
 #pragma unroll
@@ -96,7 +96,7 @@ static __device__ __forceinline__ void multiply_keys(float (&score)[M][KEYS / 8]
                 r, chunk_of<DIM>(keys, n * 16 + lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
             const uint32_t first[2] = {r[0], r[1]}, second[2] = {r[2], r[3]};
 #pragma unroll
-            for (int m = 0; m < M; m++) {
+            for (uint32_t m = 0; m < M; m++) {
                 mma_16x8x16<T>(score[m][2 * n], s.q[m][k], first);
                 mma_16x8x16<T>(score[m][2 * n + 1], s.q[m][k], second);
             }
@@ -110,9 +110,9 @@ static __device__ __forceinline__ void rescale(float (&score)[M][KEYS / 8][4], s
 {
     const uint32_t column = first + threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int m = 0; m < M; m++)
+    for (uint32_t m = 0; m < M; m++)
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
+        for (uint32_t half = 0; half < 2; half++) {
             float max = s.max[m][half], total = 0;
 #pragma unroll
             for (uint32_t n = 0; n < KEYS / 8; n++)
@@ -129,16 +129,16 @@ static __device__ __forceinline__ void rescale(float (&score)[M][KEYS / 8][4], s
             const float shrink = exp2_fast(s.max[m][half] - zero);
             s.max[m][half] = max;
 #pragma unroll
-            for (int n = 0; n < KEYS / 8; n++)
+            for (uint32_t n = 0; n < KEYS / 8; n++)
 #pragma unroll
-                for (int i = 0; i < 2; i++) {
+                for (uint32_t i = 0; i < 2; i++) {
                     float &x = score[m][n][2 * half + i];
                     x = exp2_fast(x - zero);
                     total += x;
                 }
             s.total[m][half] = fmaf(s.total[m][half], shrink, total);
 #pragma unroll
-            for (int n = 0; n < DIM / 8; n++) {
+            for (uint32_t n = 0; n < DIM / 8; n++) {
                 s.out[m][n][2 * half] *= shrink;
                 s.out[m][n][2 * half + 1] *= shrink;
             }
@@ -154,9 +154,9 @@ add_values(state<DIM, M> &s, const float (&score)[M][KEYS / 8][4], unsigned char
     for (uint32_t k = 0; k < KEYS / 16; k++) {
         uint32_t share[M][4];
 #pragma unroll
-        for (int m = 0; m < M; m++)
+        for (uint32_t m = 0; m < M; m++)
 #pragma unroll
-            for (int i = 0; i < 4; i++)
+            for (uint32_t i = 0; i < 4; i++)
                 share[m][i] = pair_of<T>(score[m][2 * k + i / 2][i % 2 * 2],
                                          score[m][2 * k + i / 2][i % 2 * 2 + 1]);
 #pragma unroll
@@ -165,7 +165,7 @@ add_values(state<DIM, M> &s, const float (&score)[M][KEYS / 8][4], unsigned char
             ldmatrix_x4_trans(r, chunk_of<DIM>(values, k * 16 + lane % 16, 2 * n + lane / 16));
             const uint32_t first[2] = {r[0], r[1]}, second[2] = {r[2], r[3]};
 #pragma unroll
-            for (int m = 0; m < M; m++) {
+            for (uint32_t m = 0; m < M; m++) {
                 mma_16x8x16<T>(s.out[m][2 * n], share[m], first);
                 mma_16x8x16<T>(s.out[m][2 * n + 1], share[m], second);
             }
@@ -190,7 +190,7 @@ static __device__ __forceinline__ void write_results(const state<DIM, M> &s, T *
             if (query >= end) continue;
             T *const to = out + query * stride + lane % 4 * 2;
 #pragma unroll
-            for (int n = 0; n < DIM / 8; n++)
+            for (uint32_t n = 0; n < DIM / 8; n++)
                 *reinterpret_cast<uint32_t *>(to + 8 * n) =
                     pair_of<T>(s.out[m][n][2 * half] * factor, s.out[m][n][2 * half + 1] * factor);
         }
@@ -211,9 +211,9 @@ static __device__ __forceinline__ void begin(state<DIM, M> &s, const flash_args 
             s.seen[m][half] = keys_seen(a, query, keys);
         }
 #pragma unroll
-        for (int n = 0; n < DIM / 8; n++)
+        for (uint32_t n = 0; n < DIM / 8; n++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) s.out[m][n][i] = 0;
+            for (uint32_t i = 0; i < 4; i++) s.out[m][n][i] = 0;
     }
 }
 
