@@ -1,5 +1,5 @@
-"""The encode kind on a CUDA device, which is the emulated one: its driver and its kernels run in
-the worker as on a real one, only slower."""
+"""The encode kind on a CUDA device, which is the emulated one: its driver and kernels run in the
+worker as on a real one, only slower."""
 
 import os
 import pathlib

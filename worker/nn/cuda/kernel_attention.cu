@@ -1,4 +1,5 @@
-/* kernel_attention.cu - attention of any type and head size: a warp for each query of a head.
+/* kernel_attention.cu - attention of any type and head size: a warp for each query of a head. What
+ * kernel_flash.cu takes is its.
  *
  * Keys are taken 32 at a time, one for each lane; the sum of exponentials and the vector of the
  * result are kept beside the largest score so far and scaled down when a larger one comes (online
@@ -88,6 +89,7 @@ static __global__ void __launch_bounds__(THREADS) attention_kernel(attention_arg
 void cuda_attention(const struct op_attention *op, const uint32_t *device_lengths,
                     cudaStream_t stream)
 {
+    if (cuda_flash(op, device_lengths, stream)) return;
     const attention_args a = {op->q,
                               op->k,
                               op->v,

@@ -25,6 +25,8 @@ void cuda_map(const struct op_map *op, cudaStream_t stream);
 /* device_lengths: a copy of op->lengths, or NULL if that is. */
 void cuda_attention(const struct op_attention *op, const uint32_t *device_lengths,
                     cudaStream_t stream);
+/* The same with tensor cores; false: not for such types, heads or alignments. */
+bool cuda_flash(const struct op_attention *op, const uint32_t *device_lengths, cudaStream_t stream);
 
 /* What is left of op_linear behind a product: out = activation(product + bias) + residual. product,
  * out [M, N] real, the same memory if of one type; bias, residual as in op_linear. */
