@@ -55,17 +55,17 @@ static int find(const struct backend_driver **driver, const char *device, struct
 int backend_open(struct backend **backend, const char *device, uint32_t threads, struct err *err)
 {
     *backend = NULL;
-    const struct backend_driver *driver;
+    const struct backend_driver *driver = NULL;
     const int rc = find(&driver, device, err);
-    return rc ? rc : driver->open(backend, device, threads, err);
+    return driver ? driver->open(backend, device, threads, err) : rc;
 }
 
 int backend_memory(const char *device, size_t *free_bytes, size_t *bytes, struct err *err)
 {
-    const struct backend_driver *driver;
+    const struct backend_driver *driver = NULL;
     const int rc = find(&driver, device, err);
     *free_bytes = *bytes = 0;
-    return rc || !driver->memory ? rc : driver->memory(device, free_bytes, bytes, err);
+    return driver && driver->memory ? driver->memory(device, free_bytes, bytes, err) : rc;
 }
 
 void backend_close(struct backend *backend)
