@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define TABLE_COLUMNS_MAX 12
+#define TABLE_COLUMNS_MAX 13
 
 struct table_column {
     const char *title;

@@ -2,6 +2,9 @@
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_CXX_STANDARD 17) # of tests only: kernels of the CUDA backend on the host
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(NOT CMAKE_BUILD_TYPE)
@@ -10,6 +13,8 @@ endif()
 # Assertions are ours (CHECK) and stay on; optimisation is the same for all but the kernels.
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
 set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
+set(CMAKE_CXX_FLAGS_RELEASE ${CMAKE_C_FLAGS_RELEASE})
+set(CMAKE_CXX_FLAGS_DEBUG ${CMAKE_C_FLAGS_DEBUG})
 
 set(VLMQ_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 if(VLMQ_FUZZ)
@@ -30,11 +35,12 @@ target_compile_definitions(vlmq_options INTERFACE _POSIX_C_SOURCE=200809L _DEFAU
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
 target_include_directories(vlmq_options INTERFACE ${root})
 target_compile_options(vlmq_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef
   -Wvla -Wformat=2 -Wswitch-enum -Wpointer-arith -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough
   -Werror
-  $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op -Walloc-zero
-    -Wjump-misses-init -Wno-format-truncation>
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
+  $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wjump-misses-init>
+  $<$<C_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op -Walloc-zero -Wno-format-truncation>
   $<$<C_COMPILER_ID:Clang>:-Wcomma -Wthread-safety -Wunreachable-code>)
 
 function(vlmq_flags target)

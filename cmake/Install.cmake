@@ -2,6 +2,9 @@
 include(GNUInstallDirs)
 
 install(TARGETS vlmq vlmq-broker vlmq-worker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET vlmq_cuda) # not in the package: cmake --install build/release --component cuda
+  install(TARGETS vlmq_cuda LIBRARY DESTINATION lib/vlmq COMPONENT cuda EXCLUDE_FROM_ALL)
+endif()
 file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/man/*.1)
 install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES deploy/completion/vlmq.bash

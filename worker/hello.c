@@ -2,6 +2,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "worker/inside.h"
+#include "worker/nn/backend.h"
 #include "worker/registry.h"
 
 #include <stdio.h>
@@ -48,16 +49,41 @@ static void fill_models(struct worker *w, Vlmq__WorkerInfo *info)
     info->n_models = warm_models(w->warm, &w->scratch, info->models);
 }
 
-/* The memory of the cpu "device" is the machine's. */
-static void fill_memory(Vlmq__WorkerInfo *info)
+/* The memory of the cpu "device" is the machine's. Of a device that is lost, none is free. */
+static void fill_memory(const struct worker *w, Vlmq__WorkerInfo *info)
 {
+    size_t free_bytes, bytes;
+    struct err err;
+    if (!str_eq(w->options->device, "cpu")) {
+        const int rc = backend_memory(w->options->device, &free_bytes, &bytes, &err);
+        info->device_bytes = rc ? 0 : (int64_t)bytes;
+        info->device_bytes_free = rc ? 0 : (int64_t)free_bytes;
+        return;
+    }
     const int64_t page = sysconf(_SC_PAGESIZE);
     const int64_t all = sysconf(_SC_PHYS_PAGES), unused = sysconf(_SC_AVPHYS_PAGES);
     if (page > 0 && all > 0) info->device_bytes = all * page;
     if (page > 0 && unused > 0) info->device_bytes_free = unused * page;
 }
 
-static Vlmq__WorkerInfo *info_of(struct worker *w)
+/* Of the time since the last look, which is not too near. */
+static void fill_use(struct worker *w, Vlmq__WorkerInfo *info, int64_t now_ms)
+{
+    const int64_t busy_ns = atomic_load(&w->use.busy_ns), items = atomic_load(&w->use.items);
+    const int64_t span_ms = now_ms - w->used.at_ms;
+    if (span_ms >= USE_SPAN_MS) {
+        const int64_t percent = (busy_ns - w->used.busy_ns) / 10000 / span_ms;
+        w->used.busy_percent = percent > 100 ? 100 : (uint32_t)percent;
+        w->used.items_per_s = (uint32_t)((items - w->used.items) * 1000 / span_ms);
+        w->used.at_ms = now_ms;
+        w->used.busy_ns = busy_ns;
+        w->used.items = items;
+    }
+    info->device_busy_percent = w->used.busy_percent;
+    info->device_items_per_s = w->used.items_per_s;
+}
+
+static Vlmq__WorkerInfo *info_of(struct worker *w, int64_t now_ms)
 {
     Vlmq__WorkerInfo *info = arena_new(&w->scratch, sizeof *info);
     const struct slots slots = tasks_slots(w);
@@ -75,7 +101,8 @@ static Vlmq__WorkerInfo *info_of(struct worker *w)
     fill_kinds(w, info);
     fill_labels(w, info);
     fill_models(w, info);
-    fill_memory(info);
+    fill_memory(w, info);
+    fill_use(w, info, now_ms);
     return info;
 }
 
@@ -95,7 +122,7 @@ void hello_step(struct worker *w, int64_t now_ms)
     Vlmq__Hello hello = VLMQ__HELLO__INIT;
     link_forget(w->link, w->hello_request);
     w->hello_at_ms = now_ms + HELLO_MS;
-    hello.worker = info_of(w);
+    hello.worker = info_of(w, now_ms);
     if (worker_send(w, &w->hello_request, VLMQ__TYPE__HELLO, &hello.base, HELLO_MS,
                     ABOUT(ABOUT_HELLO, 0), &err)) {
         w->hello_request = 0;

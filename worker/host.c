@@ -143,6 +143,14 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
     CHECK(pthread_mutex_unlock(&host->lock) == 0);
 }
 
+void job_device_used(const struct job_env *env, int64_t busy_ns, int64_t items)
+{
+    struct device_use *use = env->host->use;
+    if (!use) return;
+    atomic_fetch_add(&use->busy_ns, busy_ns);
+    atomic_fetch_add(&use->items, items);
+}
+
 void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes)
 {
     struct job_host *host = env->host;

@@ -19,8 +19,14 @@ enum host_says {
     HOST_SAYS_ENDED, /* the function has returned */
 };
 
+/* What tasks have told of the device's work since the worker began. */
+struct device_use {
+    _Atomic int64_t busy_ns, items;
+};
+
 struct job_host {
-    atomic_int stop; /* enum job_stop */
+    atomic_int stop;        /* enum job_stop */
+    struct device_use *use; /* the worker's; NULL: nobody asks */
 
     pthread_mutex_t lock; /* guards the next group */
     struct job_progress progress;

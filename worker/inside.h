@@ -72,6 +72,11 @@ struct worker {
     struct crew *crew;
     struct disk *disk;
     struct warm *warm;
+    struct device_use use;
+    struct {
+        int64_t at_ms, busy_ns, items; /* when it was looked at last, and what it was */
+        uint32_t busy_percent, items_per_s;
+    } used;
     struct arena scratch; /* for one message at a time */
     char id[WORKER_ID_BYTES], host[256];
     uint32_t cpus_each;

@@ -116,6 +116,9 @@ struct job_env {
 enum job_stop job_stopping(const struct job_env *env);
 /* Any thread; cheap enough for every item. Sent with the next renewal. */
 void job_progress_set(const struct job_env *env, const struct job_progress *progress);
+/* Any thread. The device has worked for so long on so many items (pictures, texts) since the last
+ * call; what is missing to the time that passes it has waited. Shown by `vlmq workers`. */
+void job_device_used(const struct job_env *env, int64_t busy_ns, int64_t items);
 /* Task thread. Copies the cursor (at most CURSOR_BYTES_MAX); stored with the next renewal or yield.
  */
 void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes);

@@ -51,6 +51,8 @@ _Static_assert(2 * (SLOTS_MAX + SLOTS_INTERACTIVE_MAX) <= TASKS_MAX,
 #define EVENTS_MAX 64
 
 #define HELLO_MS 10000
+/* Over which the use of the device is told at least: some passes of a large model. */
+#define USE_SPAN_MS 2000
 /* A report is tried at least so long, also when the lease is nearly over. */
 #define REPORT_MIN_MS 2000
 /* After the drain's end, or a second signal: time to hand back leases and say goodbye. */

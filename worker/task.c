@@ -75,6 +75,7 @@ int task_new(struct task **out, const struct task_options *options, const Vlmq__
     task->host.added = grant->added;
     task->host.attempt = &task->attempt;
     task->host.warm = options->warm;
+    task->host.use = options->use;
     if (!env_fill(task, options, grant) || !attempt_fill(task, grant)) {
         task_free(task);
         return err_set(err, ERR_LIMIT, "no memory for another task");

@@ -54,7 +54,8 @@ struct task_options {
     struct chan *said;
     struct wake *wake;
     struct crew *crew;
-    struct warm *warm; /* may be NULL */
+    struct warm *warm;      /* may be NULL */
+    struct device_use *use; /* may be NULL */
 };
 
 /* Copies what it needs of the grant. */

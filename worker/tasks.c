@@ -94,6 +94,7 @@ void tasks_grant(struct worker *w, const Vlmq__Grant *grant, int64_t counts_from
         .wake = &w->wake,
         .crew = w->crew,
         .warm = w->warm,
+        .use = &w->use,
     };
     if (!slot_for(w, grant, &interactive)) {
         report_refuse(w, grant, w->draining ? "the worker leaves" : "no slot is free");

@@ -8,6 +8,7 @@
 #include "common/base/str.h"
 #include "common/base/thread.h"
 #include "worker/inside.h"
+#include "worker/nn/backend.h"
 #include "worker/registry.h"
 
 #include <string.h>
@@ -15,13 +16,17 @@
 
 /* Opening. */
 
+/* A device is opened by the jobs that need it; here only to say at once what is wrong with it. */
 static int check_device(const char *device, struct err *err)
 {
+    struct backend *backend;
     if (str_eq(device, "cpu")) return 0;
-    if (str_has_prefix(device, "cuda:"))
-        return err_set(err, ERR_INVALID,
-                       "--device %s: this build has no CUDA backend; use --device cpu", device);
-    return err_set(err, ERR_INVALID, "--device %s: there is only cpu", device);
+    if (!str_eq(device, "cuda") && !str_has_prefix(device, "cuda:"))
+        return err_set(err, ERR_INVALID, "--device %s: there are cpu and cuda:N", device);
+    const int rc = backend_open(&backend, device, 0, err);
+    if (rc) return err_wrap(err, "--device %.40s", device);
+    backend_close(backend);
+    return 0;
 }
 
 static int check_kinds(const struct conf_list *kinds, struct err *err)

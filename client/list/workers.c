@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MEMORY_BYTES 56
+
 /* Words with commas between. */
 static const char *joined(struct arena *arena, char *const *word, size_t count)
 {
@@ -18,14 +20,27 @@ static const char *joined(struct arena *arena, char *const *word, size_t count)
     return text;
 }
 
+/* "12.5 GB of 139 GB", of the device: what is not free, and all. */
+static const char *memory_of(char dst[MEMORY_BYTES], const Vlmq__WorkerInfo *worker)
+{
+    char used[24], all[24];
+    if (worker->device_bytes <= 0) return "-";
+    const int64_t taken = worker->device_bytes - worker->device_bytes_free;
+    (void)snprintf(dst, MEMORY_BYTES, "%s of %s", str_human_bytes(used, sizeof used, (double)taken),
+                   str_human_bytes(all, sizeof all, (double)worker->device_bytes));
+    return dst;
+}
+
 static void print_workers(struct command *cmd, const Vlmq__WorkersAnswer *answer)
 {
     static const struct table_column columns[] = {
-        {"WORKER", false, true},   {"DEVICE", false, false}, {"STATE", false, false},
+        {"WORKER", false, true},   {"DEVICE", false, false}, {"MEMORY", true, false},
+        {"USE", true, false},      {"ITEMS/S", true, false}, {"STATE", false, false},
         {"SLOTS", true, false},    {"DONE", true, false},    {"FAILED", true, false},
         {"KINDS", false, false},   {"LABELS", false, false}, {"MODELS", false, false},
         {"VERSION", false, false},
     };
+    char memory[MEMORY_BYTES];
     struct table table;
     if (!answer->n_workers) {
         print_line("no workers; vlmq-worker --broker ADDRESS starts one");
@@ -36,6 +51,9 @@ static void print_workers(struct command *cmd, const Vlmq__WorkersAnswer *answer
         const Vlmq__WorkerInfo *worker = answer->workers[i];
         table_cell(&table, "%s", worker->id);
         table_cell(&table, "%s", worker->device);
+        table_cell(&table, "%s", memory_of(memory, worker));
+        table_cell(&table, "%" PRIu32 " %%", worker->device_busy_percent);
+        table_cell(&table, "%" PRIu32, worker->device_items_per_s);
         table_cell(&table, "%s",
                    worker->draining ? "draining" : (worker->slots_busy ? "busy" : "idle"));
         table_cell(&table, "%" PRIu32 "/%" PRIu32, worker->slots_busy, worker->slots);

@@ -128,7 +128,8 @@ TABLE(worker_info, WORKER("id"), NAME("host", HOST_BYTES_MAX), NAME("device", WO
       NAMES("labels", LABEL_BYTES_MAX, LABELS_MAX), NAMES("models", MODEL_BYTES_MAX, KINDS_MAX),
       NUMBER("slots", 0, SLOTS_MAX), NUMBER("slots_busy", 0, SLOTS_MAX), ANY("draining"),
       ANY("started_at_ms"), ANY("seen_at_ms"), ANY("tasks_done"), ANY("tasks_failed"),
-      NAME("program", WORD_BYTES_MAX));
+      NAME("program", WORD_BYTES_MAX), NUMBER("device_busy_percent", 0, 100),
+      ANY("device_items_per_s"));
 TABLE(attempt, JOB("job"), TASK_INDEX("index"), ROW("lease", CODEC_LEASE, 1, LEASE_ID_MAX));
 TABLE(renewal, ONE("attempt", &attempt_table), MAYBE("progress", &progress_table),
       BYTES("cursor", 0, CURSOR_BYTES_MAX), ANY("has_cursor"));

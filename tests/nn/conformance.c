@@ -1,6 +1,7 @@
 /* conformance.c - every op of a backend against the reference backend.
  *
- *   conformance [--backend NAME] [--same-as SET] [--filter TEXT] [--list | --time | --self-test]
+ *   conformance [--backend NAME] [--same-as SET] [--without TYPE] [--filter TEXT]
+ *               [--list | --time | --repeat COUNT | --self-test]
  *
  * For each problem (op, shape, types, inputs): the answer is close to the reference's, and its bits
  * are the same when the op runs again, on other numbers of threads, and over any cut of the items.
@@ -8,8 +9,11 @@
  * largest, both relative to the row's size), and what differs. Exit status 1: something does.
  *
  * --same-as SET: the bits must also be those that the cpu backend gives with VLMQ_CPU=SET.
- * --time runs the shapes of ViT-L/14-336 instead and prints rates. --self-test plants faults in the
- * backend's ops, one at a time, and expects each to be found in that op, and no other. */
+ * --without i8: the backend must refuse weights of that type with ERR_INVALID.
+ * --time runs the shapes of ViT-L/14-336 instead and prints rates; --repeat gives each of those
+ * COUNT times to one thread's backend, and all answers must be the same bits. --self-test plants
+ * faults in the backend's ops, one at a time, and expects each to be found in that op, and no
+ * other. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -29,6 +33,7 @@ struct suite {
     struct backend *backend[THREADS_MAX]; /* with 1, 2, 3 threads */
     struct backend *twin;                 /* of --same-as, or NULL */
     const char *filter;
+    const char *without; /* a type of weights, or "" */
     bool is_quiet;
 };
 
@@ -165,12 +170,30 @@ static bool has_own_bits(const struct problem *problem, const struct suite *suit
            strstr(suite->backend[0]->arithmetic, "bf16");
 }
 
+static bool is_without(const struct suite *suite, const struct problem *problem)
+{
+    return problem->kind == OP_LINEAR && !strcmp(type_name(problem->weight_dtype), suite->without);
+}
+
+/* A weight of a type that the backend has not must be refused, and nothing else happen. */
+static int judge_refusal(const struct suite *suite, const struct problem *problem)
+{
+    struct run run;
+    struct err err;
+    const int rc = run_open(&run, problem, suite->backend[0], &err);
+    const bool refused = rc == ERR_INVALID && strstr(err.msg, dtype_name(problem->weight_dtype));
+    if (!rc) run_close(&run);
+    if (!suite->is_quiet) printf("%-98s %s\n", problem->name, refused ? "refused" : "FAILED");
+    return refused && !backend_sync(suite->backend[0], &err) ? 0 : FAULT_CALL;
+}
+
 static int judge(struct suite *suite, const struct problem *problem)
 {
     struct answer expected, answer;
     struct error worst = {0};
     struct err err;
     int faults = 0;
+    if (is_without(suite, problem)) return judge_refusal(suite, problem);
     if (answer_of(&expected, problem, suite->reference, false, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         return FAULT_CALL;
@@ -270,6 +293,7 @@ static int suite_time(const struct suite *suite)
     printf("%-72s %24s %24s\n", suite->backend[0]->arithmetic, "1 thread", "2 threads");
     for (uint32_t i = 0; i < cases.count; i++) {
         const struct problem *problem = &cases.problem[i];
+        if (is_without(suite, problem)) continue;
         printf("%-72s", problem->name);
         for (int threads = 0; threads < 2; threads++) {
             struct err err;
@@ -289,6 +313,52 @@ static int suite_time(const struct suite *suite)
     }
     cases_free(&cases);
     return rc;
+}
+
+/* How many of `count` answers differ from the first one; -1: there is none. */
+static int64_t count_different(const struct problem *problem, struct backend *backend,
+                               int64_t count, struct err *err)
+{
+    struct answer first = {0}, answer;
+    struct run run;
+    int64_t different = 0;
+    if (run_open(&run, problem, backend, err)) return -1;
+    for (int64_t i = 0; i < count && different >= 0; i++) {
+        run_reset(&run);
+        run_items(&run, 0, problem->items);
+        if (run_answer(&run, i ? &answer : &first, err)) {
+            different = -1;
+            break;
+        }
+        if (i == 0) continue;
+        different += !same_bits(problem, &first, &answer);
+        answer_free(&answer);
+    }
+    answer_free(&first);
+    run_close(&run);
+    return different;
+}
+
+static int suite_repeat(const struct suite *suite, int64_t count)
+{
+    struct cases cases = {.filter = suite->filter};
+    uint32_t failed = 0;
+    cases_timing(&cases);
+    for (uint32_t i = 0; i < cases.count; i++) {
+        const struct problem *problem = &cases.problem[i];
+        struct err err;
+        if (is_without(suite, problem)) continue;
+        const int64_t different = count_different(problem, suite->backend[0], count, &err);
+        if (different < 0) fprintf(stderr, "%s\n", err.msg);
+        if (different) failed++;
+        printf("%-72s %lld of %lld differ\n", problem->name, (long long)different,
+               (long long)count);
+        fflush(stdout);
+    }
+    printf("%u of %u problems failed\n", failed, cases.count);
+    const bool nothing = !cases.count;
+    cases_free(&cases);
+    return failed || nothing;
 }
 
 /* Enough for a fault to show, and quick: each fault is looked for by many runs. */
@@ -350,8 +420,8 @@ static int suite_self_test(struct suite *suite)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: conformance [--backend NAME] [--same-as SET] [--filter TEXT]"
-                    " [--list | --time | --self-test]\n");
+    fprintf(stderr, "usage: conformance [--backend NAME] [--same-as SET] [--without TYPE]"
+                    " [--filter TEXT] [--list | --time | --repeat COUNT | --self-test]\n");
     return 2;
 }
 
@@ -385,18 +455,25 @@ static void suite_close(struct suite *suite)
 
 int main(int argc, char **argv)
 {
-    struct suite suite = {.filter = ""};
+    struct suite suite = {.filter = "", .without = ""};
     const char *device = "cpu", *twin = NULL, *what = "";
+    int64_t repeats = 0;
     struct err err;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--backend") && i + 1 < argc)
             device = argv[++i];
         else if (!strcmp(argv[i], "--same-as") && i + 1 < argc)
             twin = argv[++i];
+        else if (!strcmp(argv[i], "--without") && i + 1 < argc)
+            suite.without = argv[++i];
         else if (!strcmp(argv[i], "--filter") && i + 1 < argc)
             suite.filter = argv[++i];
-        else if (!*what && (!strcmp(argv[i], "--list") || !strcmp(argv[i], "--time") ||
-                            !strcmp(argv[i], "--self-test")))
+        else if (!*what && !strcmp(argv[i], "--repeat") && i + 1 < argc) {
+            what = argv[i];
+            repeats = strtoll(argv[++i], NULL, 10);
+            if (repeats < 2) return usage();
+        } else if (!*what && (!strcmp(argv[i], "--list") || !strcmp(argv[i], "--time") ||
+                              !strcmp(argv[i], "--self-test")))
             what = argv[i];
         else
             return usage();
@@ -408,6 +485,8 @@ int main(int argc, char **argv)
         rc = suite_list(&suite);
     else if (!strcmp(what, "--time"))
         rc = suite_time(&suite);
+    else if (!strcmp(what, "--repeat"))
+        rc = suite_repeat(&suite, repeats);
     else
         rc = *what ? suite_self_test(&suite) : suite_run(&suite);
     suite_close(&suite);

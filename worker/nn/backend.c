@@ -2,8 +2,8 @@
 #include "worker/nn/backend.h"
 
 #include "common/base/check.h"
+#include "worker/nn/backend_plugin.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,20 +36,36 @@ static int unknown(const char *device, struct err *err)
         CHECK(count > 0 && (size_t)count < sizeof names - used);
         used += (size_t)count;
     }
-    return err_set(err, ERR_NOT_FOUND, "there is no device %.40s: this build has %s", device,
-                   names);
+    return err_set(err, ERR_NOT_FOUND,
+                   "there is no device %.40s: this build has %s, and cuda:0 with its plugin",
+                   device, names);
+}
+
+static int find(const struct backend_driver **driver, const char *device, struct err *err)
+{
+    if (is_of(device, "cuda")) return backend_plugin_find(driver, "cuda", err);
+    for (size_t i = 0; i < DRIVERS_COUNT; i++)
+        if (is_of(device, drivers[i]->name)) {
+            *driver = drivers[i];
+            return 0;
+        }
+    return unknown(device, err);
 }
 
 int backend_open(struct backend **backend, const char *device, uint32_t threads, struct err *err)
 {
     *backend = NULL;
-    for (size_t i = 0; i < DRIVERS_COUNT; i++) {
-        if (!is_of(device, drivers[i]->name)) continue;
-        const int rc = drivers[i]->open(backend, device, threads, err);
-        if (!rc) (*backend)->driver = drivers[i];
-        return rc;
-    }
-    return unknown(device, err);
+    const struct backend_driver *driver = NULL;
+    const int rc = find(&driver, device, err);
+    return driver ? driver->open(backend, device, threads, err) : rc;
+}
+
+int backend_memory(const char *device, size_t *free_bytes, size_t *bytes, struct err *err)
+{
+    const struct backend_driver *driver = NULL;
+    const int rc = find(&driver, device, err);
+    *free_bytes = *bytes = 0;
+    return driver && driver->memory ? driver->memory(device, free_bytes, bytes, err) : rc;
 }
 
 void backend_close(struct backend *backend)
@@ -72,6 +88,11 @@ void backend_write(struct backend *backend, void *dst, const void *src, size_t b
     if (!backend->err.code) backend->driver->write(backend, dst, src, bytes);
 }
 
+void backend_write_ahead(struct backend *backend, void *dst, const void *src, size_t bytes)
+{
+    if (!backend->err.code) backend->driver->write_ahead(backend, dst, src, bytes);
+}
+
 void backend_read(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
     if (!backend->err.code) backend->driver->read(backend, dst, src, bytes);
@@ -82,17 +103,6 @@ int backend_sync(struct backend *backend, struct err *err)
     backend->driver->sync(backend);
     if (!backend->err.code) return 0;
     return err_set(err, backend->err.code, "%s", backend->err.msg);
-}
-
-void backend_fail(struct backend *backend, enum err_code code, const char *fmt, ...)
-{
-    if (backend->err.code) return;
-    char text[ERR_MSG_BYTES];
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    (void)err_set(&backend->err, code, "%s", text);
 }
 
 static void check_parts(const struct tensor *parts, uint32_t parts_count, int64_t columns)

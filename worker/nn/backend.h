@@ -12,7 +12,8 @@
  *     number, the number of threads or the run. In f32 and i8 they do not depend on the CPU either.
  * The reference backend (plain loops, sums in double) is what every other one is compared with.
  *
- * To add a backend: a folder, a line in backends.def; tests/nn/conformance takes it by its name. */
+ * To add a backend: a folder, a line in backends.def; tests/nn/conformance takes it by its name.
+ * One that needs libraries which not every machine has is a plugin, see backend_plugin.h. */
 #ifndef NN_BACKEND_H
 #define NN_BACKEND_H
 
@@ -45,7 +46,8 @@ struct backend_weight {
     size_t bytes;          /* of the device's memory */
 };
 
-/* out = activation(x W^T + bias) + residual.
+/* out = activation(x W^T + bias) + residual. Where out is bf16 or f16, a device may round the bias
+ * to it first, and also what goes into an activation.
  * x [M, K] real, rounded to the weight's type before it is multiplied; with an i8 weight, each row
  * of x is rounded to i8 with a scale of its own, max |x| / 127, and products are summed exactly.
  * out [M, N] real. bias [N] f32, or without data. residual [M, N] real, or without data; may be
@@ -140,10 +142,13 @@ struct backend;
 struct backend_driver {
     const char *name; /* as in "cpu" or "cuda:0" */
     int (*open)(struct backend **backend, const char *device, uint32_t threads, struct err *err);
+    /* Of the device that open would open; NULL: it has none of its own. */
+    int (*memory)(const char *device, size_t *free_bytes, size_t *bytes, struct err *err);
     void (*close)(struct backend *backend);
     void *(*alloc)(struct backend *backend, size_t bytes);
     void (*free)(struct backend *backend, void *data);
     void (*write)(struct backend *backend, void *dst, const void *src, size_t bytes);
+    void (*write_ahead)(struct backend *backend, void *dst, const void *src, size_t bytes);
     void (*read)(struct backend *backend, void *dst, const void *src, size_t bytes);
     void (*sync)(struct backend *backend);
     int (*weight_new)(struct backend *backend, struct backend_weight **weight,
@@ -168,6 +173,7 @@ struct backend {
     struct err err;         /* the first one; code 0: none */
     const char *arithmetic; /* what the bits may depend on: "portable", "avx2", "sm_90" */
     uint32_t threads;       /* of the CPU that ops use */
+    uint32_t rows_good;     /* of a product, at once: with fewer it works less well; 0: 1,024 */
 };
 
 /* device: "cpu", "reference", "cuda:0". threads: of the CPU, 0: all that the process may use.
@@ -175,20 +181,29 @@ struct backend {
 CHECKED int backend_open(struct backend **backend, const char *device, uint32_t threads,
                          struct err *err);
 void backend_close(struct backend *backend); /* accepts NULL */
+/* What the device has of memory and how much of it is free, for all who use it; any thread. Zeros:
+ * a device without memory of its own. ERR_UNAVAILABLE: the device is lost to this process. */
+CHECKED int backend_memory(const char *device, size_t *free_bytes, size_t *bytes, struct err *err);
 /* Memory of the device, aligned, not cleared. NULL: it has no more. */
 void *backend_alloc(struct backend *backend, size_t bytes);
 void backend_free(struct backend *backend, void *data); /* accepts NULL */
 /* Copies in the order of the ops; the host's side must stay as it is until sync. */
 void backend_write(struct backend *backend, void *dst, const void *src, size_t bytes);
 void backend_read(struct backend *backend, void *dst, const void *src, size_t bytes);
-/* Waits for all ops. The first error of any since backend_open, which stays. */
+/* As backend_write, but it may run beside the ops given since the call of it before, which must not
+ * use dst: those before that call are done by then, and what is given later finds the data. So two
+ * buffers in turn let copies overlap ops. src may change when it returns. */
+void backend_write_ahead(struct backend *backend, void *dst, const void *src, size_t bytes);
+/* Waits for all ops. The first error of any since backend_open, which stays. ERR_UNAVAILABLE: the
+ * device is lost to this process; another one may find it well. ERR_LIMIT: out of memory. */
 CHECKED int backend_sync(struct backend *backend, struct err *err);
 /* For drivers and ops.h: keeps the first error. */
 void backend_fail(struct backend *backend, enum err_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Packs parts, real tensors [N_i, K] in host memory (a rank above 2 counts as [N, all the rest]),
  * stacked along N, into one weight of dtype with columns >= K columns, those behind K zero. The
- * parts are read before it returns. ERR_LIMIT: out of memory. */
+ * parts are read before it returns. ERR_LIMIT: out of memory. ERR_INVALID: the device takes no
+ * weights of that type (cuda: i8). */
 CHECKED int backend_weight_new(struct backend *backend, struct backend_weight **weight,
                                const struct tensor *parts, uint32_t parts_count, int64_t columns,
                                enum dtype dtype, struct err *err);

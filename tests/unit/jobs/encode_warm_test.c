@@ -165,7 +165,7 @@ TEST(warm, model_on_a_device_that_failed_is_not_kept)
     fake.device_fails = true;
     fake.fails_at = fake.pictures + 5;
     EXPECT_EQ(encode_job_work(&job, 0), ERR_UNAVAILABLE);
-    EXPECT_EQ(job.harness.result.device, JOB_DEVICE_FAILED);
+    EXPECT_EQ(job.harness.result.device, JOB_DEVICE_POISONED); /* lost to this process */
     EXPECT(job.harness.host.warm == NULL);
     fake.fails_at = 0;
     EXPECT_OK(encode_job_work(&job, 0), &job.harness.err);

@@ -288,9 +288,9 @@ TEST(encode, stop_is_noticed_within_a_piece_of_a_slow_model)
     encode_job_deinit(&job);
 }
 
-TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
+/* pass: pictures of a pass, or 0: the model's passes have nothing to do with the pieces. */
+static void fail_in_the_middle(uint32_t pass)
 {
-    UNUSED_STATE;
     struct encode_job job, whole;
     struct buf want, got;
     encode_job_init(&whole);
@@ -300,6 +300,9 @@ TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
     encode_job_deinit(&whole);
     encode_job_init(&job);
     encode_job_everything(&job);
+    fake.images_batch = pass;
+    job.spec.batch = pass;
+    job.harness.host.keeps_warm = true;
     EXPECT_OK(encode_job_plan(&job), &job.harness.err);
     fake.fails_at = 30;
     EXPECT_EQ(encode_job_work(&job, 0), ERR_UNAVAILABLE);
@@ -317,6 +320,13 @@ TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
     buf_deinit(&want);
     buf_deinit(&got);
     encode_job_deinit(&job);
+}
+
+TEST(encode, error_in_the_middle_leaves_nothing_and_the_next_attempt_makes_all)
+{
+    UNUSED_STATE;
+    fail_in_the_middle(0);
+    for (uint32_t pass = 1; pass < 9; pass++) fail_in_the_middle(pass);
 }
 
 TEST(encode, model_that_is_missing_or_wrong_is_one_sentence_at_once)

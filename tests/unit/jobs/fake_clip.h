@@ -29,10 +29,14 @@ struct clip {
     struct clip_config config;
     struct clip_options options;
     struct preprocessor_config preprocessor;
+    /* Of passes in steps. */
+    uint8_t *put;
+    uint32_t put_count, started;
+    struct clip_features features;
 };
 
 static struct {
-    uint32_t loads, pictures, texts, largest;
+    uint32_t loads, pictures, texts, largest, images_batch;
     int64_t picture_ms; /* that one takes */
     uint32_t fails_at;  /* the picture, counted from 1; 0: none */
     bool device_fails;  /* with it */
@@ -66,6 +70,7 @@ int clip_load(struct clip **clip, struct backend *backend, const char *folder,
 
 void clip_free(struct clip *clip)
 {
+    if (clip) mem_free(clip->put);
     mem_free(clip);
 }
 
@@ -88,6 +93,7 @@ struct clip_shape clip_shape(const struct clip *clip)
                                .projection = fake.no_projection ? 0 : FAKE_PROJECT,
                                .text_tokens = FAKE_CONTEXT,
                                .logit_scale = 100,
+                               .images_batch = fake.images_batch,
                                .weight_bytes = 1000,
                                .scratch_bytes = 10};
 }
@@ -139,6 +145,41 @@ int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
         if (fake.picture_ms) (void)nanosleep(&pause, NULL);
     }
     return 0;
+}
+
+void clip_images_put(struct clip *clip, const uint8_t *pixels, uint32_t count)
+{
+    const size_t bytes = (size_t)count * FAKE_SIDE * FAKE_SIDE * 3;
+    uint8_t *copy = mem_new(bytes);
+    EXPECT(count > 0 && count <= fake.images_batch);
+    memcpy(copy, pixels, bytes);
+    if (!clip->started) mem_free(clip->put); /* else the pass under way reads it */
+    clip->put = copy;
+    clip->put_count = count;
+}
+
+/* The pass computes when it starts, as far as anyone can tell: what it reads is its own then, and
+ * its numbers come at the end. */
+static uint8_t *fake_under_way;
+
+int clip_images_start(struct clip *clip, const struct clip_features *features, struct err *err)
+{
+    (void)err;
+    EXPECT(clip->put && !clip->started);
+    fake_under_way = clip->put;
+    clip->started = clip->put_count;
+    clip->features = *features;
+    return 0;
+}
+
+int clip_images_finish(struct clip *clip, struct err *err)
+{
+    const uint32_t count = clip->started;
+    EXPECT(count > 0);
+    clip->started = 0;
+    const int rc = clip_encode_images(clip, fake_under_way, count, &clip->features, err);
+    if (fake_under_way != clip->put) mem_free(fake_under_way);
+    return rc;
 }
 
 int clip_encode_texts(struct clip *clip, const uint32_t *ids, uint32_t count, float *embedding,

@@ -51,6 +51,12 @@ enum job_stop job_stopping(const struct job_env *env)
     return (enum job_stop)atomic_load(&env->host->stop);
 }
 
+void job_device_used(const struct job_env *env, int64_t busy_ns, int64_t items)
+{
+    EXPECT(busy_ns >= 0 && items >= 0);
+    (void)env;
+}
+
 void job_progress_set(const struct job_env *env, const struct job_progress *progress)
 {
     struct job_host *host = env->host;

@@ -338,8 +338,10 @@ TEST(worker, bad_options_are_refused_with_a_sentence)
     struct err err;
     struct worker_options options = {
         .brokers = "tcp://127.0.0.1:1", .device = "cuda:0", .slots = 1};
-    EXPECT_EQ(worker_open(&worker, &options, &err), ERR_INVALID);
-    EXPECT(strstr(err.msg, "no CUDA backend") != NULL);
+    EXPECT_EQ(setenv("VLMQ_CUDA_PLUGIN", "/none.so", 1), 0);
+    EXPECT_EQ(worker_open(&worker, &options, &err), ERR_NOT_FOUND);
+    EXPECT(strstr(err.msg, "--device cuda:0: the plugin does not load: /none.so") != NULL);
+    EXPECT_EQ(unsetenv("VLMQ_CUDA_PLUGIN"), 0);
     options.device = "tpu";
     EXPECT_EQ(worker_open(&worker, &options, &err), ERR_INVALID);
     options.device = "cpu";

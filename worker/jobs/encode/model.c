@@ -53,6 +53,10 @@ static int load(struct encode_model *model, const struct job_env *env,
     if (!rc) {
         const struct clip_config *config = clip_config(model->clip);
         model->shape = clip_shape(model->clip);
+        if (model->shape.batch_divisor > 1)
+            log_warn("encode.batch", "device=%s pictures=%u msg=%s", env->device,
+                     model->shape.images_batch,
+                     log_quote("the device's memory is too small for larger passes"));
         model->grid = (uint32_t)(config->vision.image_size / config->vision.patch_size);
         name_arithmetic(model, options->dtype);
         rc = check_shape(model, options, err);
@@ -286,9 +290,15 @@ static void make_key(char key[ENCODE_MODEL_KEY_BYTES], const struct encode_optio
                    wants_text(options), options->batch, (int)options->crop);
 }
 
-int encode_model_get(struct encode_model **model, const struct job_env *env,
-                     const struct encode_options *options, const struct encode_files *files,
-                     struct err *err)
+enum job_device encode_model_device(const struct encode_model *model)
+{
+    if (!model->backend || !model->backend->err.code) return JOB_DEVICE_FINE;
+    return model->backend->err.code == ERR_UNAVAILABLE ? JOB_DEVICE_POISONED : JOB_DEVICE_FAILED;
+}
+
+int encode_model_get(struct encode_model **model, enum job_device *device,
+                     const struct job_env *env, const struct encode_options *options,
+                     const struct encode_files *files, struct err *err)
 {
     char key[ENCODE_MODEL_KEY_BYTES];
     make_key(key, options, files);
@@ -303,10 +313,12 @@ int encode_model_get(struct encode_model **model, const struct job_env *env,
     if (!rc) rc = get_placeholder(found, options, files, err);
     /* No other try finds other files. */
     if (rc == ERR_CORRUPT) rc = err->code = ERR_INVALID;
-    if (rc)
+    if (rc) {
+        *device = encode_model_device(found);
         model_free(found);
-    else
+    } else {
         *model = found;
+    }
     return rc;
 }
 

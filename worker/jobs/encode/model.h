@@ -43,12 +43,14 @@ struct encode_model {
     struct placeholder placeholder;
 };
 
-/* Takes a warm one or loads it. ERR_INVALID, ERR_NOT_FOUND: a sentence that names the option and
- * what is wrong; ERR_LIMIT: the device's memory; ERR_UNAVAILABLE: its files changed
- * meanwhile. */
-CHECKED int encode_model_get(struct encode_model **model, const struct job_env *env,
-                             const struct encode_options *options, const struct encode_files *files,
-                             struct err *err);
+/* Takes a warm one or loads it; *device: what is to blame, when it failed. ERR_INVALID,
+ * ERR_NOT_FOUND: a sentence that names the option and what is wrong; ERR_LIMIT: the device's
+ * memory; ERR_UNAVAILABLE: its files changed meanwhile. */
+CHECKED int encode_model_get(struct encode_model **model, enum job_device *device,
+                             const struct job_env *env, const struct encode_options *options,
+                             const struct encode_files *files, struct err *err);
+/* What the device of a model has come to: errors of it stay. */
+enum job_device encode_model_device(const struct encode_model *model);
 /* Keeps it for the next task, or frees one whose device has failed. Accepts NULL. */
 void encode_model_give(struct encode_model *model, const struct job_env *env,
                        const struct encode_options *options);

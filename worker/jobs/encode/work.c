@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-/* Items for each decoder, so that it need not wait for one; besides those of two batches. */
+/* Items for each decoder, so that it need not wait for one; besides those of three batches. */
 #define ITEMS_PER_DECODER 2
-#define BATCHES_IN_PIPE   2
+#define BATCHES_IN_PIPE   3
 
 static int make_items(struct work *work, struct err *err)
 {
@@ -113,10 +113,12 @@ static void work_free(struct work *work)
 static int open_model(struct work *work, struct err *err)
 {
     const struct encode_options *options = &work->options;
-    int rc = encode_model_get(&work->model, work->env, options, &work->files, err);
+    int rc = encode_model_get(&work->model, &work->result->device, work->env, options, &work->files,
+                              err);
     if (!rc && options->near_duplicates > 0)
         rc = near_new(&work->near, work->model->backend, work->model->shape.projection,
                       options->near_duplicates, err);
+    if (rc && work->model) work->result->device = encode_model_device(work->model);
     return rc ? rc : encode_work_vectors_init(work, err);
 }
 

@@ -6,8 +6,9 @@
  *
  * Items are made once and go round: pool, read, decode chan, done chan, pool. Each channel holds
  * all items, so that no send ever waits; what bounds the work is the number of items, and for the
- * files that wait for a decoder their sum (PICTURES_WAITING_MAX). There are items for two batches
- * besides those that are being decoded: one is in the model while the next is made. An item belongs
+ * files that wait for a decoder their sum (PICTURES_WAITING_MAX). There are items for three batches
+ * besides those that are being decoded: one is in the model, the rows of another are written, and
+ * the next is made. An item belongs
  * to the thread that holds it.
  *
  * The task thread puts the items that come back into the order of their index (index modulo the
@@ -118,6 +119,7 @@ struct work {
     struct work_item **order; /* items that came back, by index modulo items_count */
     uint32_t next, arrived;   /* the index whose turn it is; items in order[] */
     uint32_t piece, piece_max;
+    bool overlaps; /* each piece is one pass of the model, beside which rows are written */
     int64_t bytes; /* of the pictures' files that were encoded */
     int64_t start_at_ms, told_at_ms;
 };

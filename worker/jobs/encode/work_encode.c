@@ -12,10 +12,21 @@
 #define WAIT_MS 50  /* for an item; a stop is noticed in between */
 #define TELL_MS 200 /* between two reports of the progress */
 
-/* One piece: items in order, some of which have pixels. */
+/* One piece: items in order, some of which have pixels. It is begun, its numbers come, its rows are
+ * written; the pass of the one after it may begin before its rows are, never before its numbers. */
 struct piece {
     struct work_item **item; /* [items] */
     uint32_t items, pictures;
+    int64_t begun_ns;
+    bool started; /* its pass */
+    bool has_numbers;
+};
+
+/* What the loop holds. */
+struct pieces {
+    struct piece piece[2];
+    struct piece *next;   /* is gathered */
+    struct piece *before; /* was begun; NULL: none */
 };
 
 /* ---- memory ---- */
@@ -38,8 +49,12 @@ static void choose_piece(struct work *work)
     size_t each = shape->hidden + (size_t)shape->projection * 3;
     if (encode_wants_tokens(&work->options)) each += tokens_each(work);
     const size_t fits = VECTORS_BYTES_MAX / (each * sizeof(float));
-    const uint32_t batch = work->options.batch ? work->options.batch : BATCH_DEFAULT;
+    uint32_t batch = work->options.batch ? work->options.batch : BATCH_DEFAULT;
+    /* A pass of its own for each piece, unless those are small. */
+    if (shape->images_batch < batch || !work->options.batch)
+        batch = shape->images_batch >= BATCH_DEFAULT / 2 ? shape->images_batch : batch;
     work->piece_max = fits < 1 ? 1 : fits < batch ? (uint32_t)fits : batch;
+    work->overlaps = work->piece_max <= shape->images_batch;
     work->piece =
         work->piece_max < 4 ? work->piece_max : 4; /* until it is known how long it takes */
 }
@@ -137,22 +152,37 @@ static int64_t now_ns(void)
     return clock_mono_us() * 1000;
 }
 
-static int encode_pictures(struct work *work, const struct piece *piece, struct err *err)
+static void put_pictures(struct work *work, const struct piece *piece)
 {
     const size_t side = work->model->shape.image_side, bytes = side * side * 3;
-    struct work_vectors *vectors = &work->vectors;
-    uint8_t *to = vectors->pixels;
+    uint8_t *to = work->vectors.pixels;
     for (uint32_t i = 0; i < piece->items; i++) {
         if (piece->item[i]->status) continue;
         memcpy(to, piece->item[i]->pixels, bytes);
         to += bytes;
     }
+    if (work->overlaps) clip_images_put(work->model->clip, work->vectors.pixels, piece->pictures);
+}
+
+/* Behind put_pictures. */
+static int start_pictures(struct work *work, struct piece *piece, struct err *err)
+{
+    const struct work_vectors *vectors = &work->vectors;
     const struct clip_features features = {
         .tokens = vectors->tokens, .cls = vectors->cls, .embedding = vectors->embedding};
-    const int64_t from_ns = now_ns();
-    const int rc =
-        clip_encode_images(work->model->clip, vectors->pixels, piece->pictures, &features, err);
-    const int64_t each_ns = (now_ns() - from_ns) / piece->pictures;
+    struct clip *clip = work->model->clip;
+    piece->begun_ns = now_ns();
+    const int rc = work->overlaps
+                       ? clip_images_start(clip, &features, err)
+                       : clip_encode_images(clip, vectors->pixels, piece->pictures, &features, err);
+    piece->started = !rc;
+    return rc;
+}
+
+static int finish_pictures(struct work *work, const struct piece *piece, struct err *err)
+{
+    const int rc = work->overlaps ? clip_images_finish(work->model->clip, err) : 0;
+    const int64_t each_ns = (now_ns() - piece->begun_ns) / piece->pictures;
     const int64_t piece_wanted = each_ns > 0 ? PIECE_NS / each_ns : work->piece_max;
     work->piece = piece_wanted < 1                 ? 1
                   : piece_wanted < work->piece_max ? (uint32_t)piece_wanted
@@ -363,24 +393,32 @@ static int write_rows(struct work *work, const struct piece *piece, const struct
     return rc;
 }
 
-static int do_piece(struct work *work, const struct piece *piece, struct err *err)
+/* All that the model gives of a piece. */
+static int get_numbers(struct work *work, struct piece *piece, struct err *err)
 {
     struct work_fate *fate = work->vectors.fate;
-    const int64_t from_ns = now_ns();
     int rc = 0;
-    if (piece->pictures) rc = encode_pictures(work, piece, err);
+    piece->has_numbers = true;
+    if (!piece->pictures) return 0;
+    rc = finish_pictures(work, piece, err);
     if (!rc) rc = check_pictures(work, piece->pictures, err);
     if (!rc) judge(work, piece, fate);
-    if (!rc && piece->pictures && work->model->scores)
+    if (!rc && work->model->scores)
         rc = scores_rank(work->model->scores, work->vectors.label, work->vectors.embedding,
                          piece->pictures, err);
     if (!rc) rc = encode_captions(work, piece, fate, err);
     if (!rc) rc = find_near(work, piece, fate, err);
-    const int64_t between_ns = now_ns();
-    atomic_fetch_add(&work->busy_ns[WORK_ENCODE], between_ns - from_ns);
-    if (rc && work->model->backend->err.code) work->result->device = JOB_DEVICE_FAILED;
-    if (!rc) rc = write_rows(work, piece, fate, err);
-    atomic_fetch_add(&work->busy_ns[WORK_WRITE], now_ns() - between_ns);
+    const int64_t busy_ns = now_ns() - piece->begun_ns;
+    atomic_fetch_add(&work->busy_ns[WORK_ENCODE], busy_ns);
+    job_device_used(work->env, busy_ns, piece->pictures);
+    return rc;
+}
+
+static int write_piece(struct work *work, const struct piece *piece, struct err *err)
+{
+    const int64_t from_ns = now_ns();
+    const int rc = write_rows(work, piece, work->vectors.fate, err);
+    atomic_fetch_add(&work->busy_ns[WORK_WRITE], now_ns() - from_ns);
     return rc;
 }
 
@@ -399,10 +437,11 @@ static void give_back(struct work *work, struct work_item *item)
 }
 
 /* What stands in order from the next index on, up to a piece. */
-static void gather(struct work *work, struct piece *piece)
+static void gather(const struct work *work, struct piece *piece)
 {
     piece->items = piece->pictures = 0;
-    while (piece->item && piece->items < work->items_count) {
+    piece->started = piece->has_numbers = false;
+    while (piece->items < work->items_count) {
         struct work_item *item = work->order[(work->next + piece->items) % work->items_count];
         if (!item || (!item->status && piece->pictures == work->piece)) return;
         piece->item[piece->items++] = item;
@@ -412,11 +451,13 @@ static void gather(struct work *work, struct piece *piece)
 
 /* A whole piece, or rows that cost nothing, or there is nothing to wait for. quiet: nothing came
  * for a while. */
-static bool is_due(const struct work *work, const struct piece *piece, bool quiet)
+static bool is_due(const struct work *work, const struct pieces *pieces, bool quiet)
 {
-    if (piece->items == 0) return false;
-    return quiet || piece->pictures == work->piece || piece->pictures == 0 ||
-           piece->items == work->items_count;
+    const struct piece *next = pieces->next;
+    const uint32_t held = pieces->before ? pieces->before->items : 0;
+    if (next->items == 0) return false;
+    return quiet || next->pictures == work->piece || next->pictures == 0 ||
+           next->items + held == work->items_count;
 }
 
 static int look(const struct work *work, struct err *err)
@@ -425,20 +466,66 @@ static int look(const struct work *work, struct err *err)
     return err_set(err, ERR_CANCELLED, "shard %s was stopped", work->name);
 }
 
-static int take_pieces(struct work *work, struct piece *piece, bool quiet, struct err *err)
+/* Its items leave the order; others may come in their places only when they were given back. */
+static void claim(struct work *work, const struct piece *piece)
+{
+    for (uint32_t i = 0; i < piece->items; i++)
+        work->order[(work->next + i) % work->items_count] = NULL;
+    work->next += piece->items;
+    work->arrived -= piece->items;
+}
+
+static void end_before(struct work *work, struct pieces *pieces)
+{
+    const struct piece *before = pieces->before;
+    for (uint32_t i = 0; before && i < before->items; i++) give_back(work, before->item[i]);
+    pieces->before = NULL;
+}
+
+/* The piece before gets its numbers and its rows, if there is one. */
+static int do_before(struct work *work, struct pieces *pieces, struct err *err)
+{
+    struct piece *before = pieces->before;
+    int rc = 0;
+    if (!before) return 0;
+    if (!before->has_numbers) rc = get_numbers(work, before, err);
+    if (!rc) rc = write_piece(work, before, err);
+    end_before(work, pieces);
+    return rc;
+}
+
+/* The next piece is begun, and the one before ended while the model has work. */
+static int do_next(struct work *work, struct pieces *pieces, struct err *err)
+{
+    struct piece *next = pieces->next, *before = pieces->before;
+    int rc = 0;
+    claim(work, next);
+    if (next->pictures) put_pictures(work, next);
+    if (before && !before->has_numbers) rc = get_numbers(work, before, err);
+    if (!rc && next->pictures && work->overlaps) rc = start_pictures(work, next, err);
+    if (!rc && before) rc = write_piece(work, before, err);
+    end_before(work, pieces);
+    if (!rc && next->pictures && !work->overlaps) rc = start_pictures(work, next, err);
+    pieces->before = next;
+    pieces->next = next == pieces->piece ? pieces->piece + 1 : pieces->piece;
+    return rc;
+}
+
+/* Pieces as long as one is due. Of the last one the numbers are waited for, since nothing else is
+ * to be done, and its rows are left for when the model has work, or until it is quiet. */
+static int take_pieces(struct work *work, struct pieces *pieces, bool quiet, struct err *err)
 {
     int rc = 0;
-    for (gather(work, piece); !rc && is_due(work, piece, quiet); gather(work, piece)) {
-        rc = do_piece(work, piece, err);
-        for (uint32_t i = 0; i < piece->items; i++) {
-            work->order[(work->next + i) % work->items_count] = NULL;
-            give_back(work, piece->item[i]);
-        }
-        work->next += piece->items;
-        work->arrived -= piece->items;
+    for (gather(work, pieces->next); !rc && is_due(work, pieces, quiet);
+         gather(work, pieces->next)) {
+        rc = do_next(work, pieces, err);
+        if (!rc && !work->overlaps) rc = do_before(work, pieces, err);
         tell(work, false);
         if (!rc) rc = look(work, err);
     }
+    struct piece *last = pieces->before;
+    if (!rc && last && !last->has_numbers) rc = get_numbers(work, last, err);
+    if (!rc && quiet) rc = do_before(work, pieces, err);
     return rc;
 }
 
@@ -455,10 +542,16 @@ static void take_item(struct work *work, struct work_item *item)
     work->arrived++;
 }
 
-/* The reader may wait for an item, and look at abort only when it has one. */
-static void give_up(struct work *work)
+/* The reader may wait for an item, and look at abort only when it has one. A pass under way is
+ * waited for, since the model may serve another task. */
+static void give_up(struct work *work, struct pieces *pieces)
 {
+    const struct piece *before = pieces->before;
+    struct err ignored;
     atomic_store(&work->abort, true);
+    if (before && before->started && !before->has_numbers && work->overlaps)
+        (void)(clip_images_finish(work->model->clip, &ignored) != 0);
+    end_before(work, pieces);
     for (uint32_t i = 0; i < work->items_count; i++) {
         if (work->order[i]) give_back(work, work->order[i]);
         work->order[i] = NULL;
@@ -466,14 +559,25 @@ static void give_up(struct work *work)
     work->arrived = 0;
 }
 
+static int pieces_init(struct pieces *pieces, struct work *work, struct err *err)
+{
+    *pieces = (struct pieces){.next = pieces->piece};
+    for (int i = 0; i < 2; i++) {
+        pieces->piece[i].item =
+            arena_try(work->env->arena, work->items_count * sizeof(struct work_item *));
+        if (!pieces->piece[i].item)
+            return err_set(err, ERR_LIMIT, "no memory for a piece of the shard");
+    }
+    return 0;
+}
+
 int encode_work_encode(struct work *work, struct err *err)
 {
-    struct piece piece = {
-        .item = arena_try(work->env->arena, work->items_count * sizeof(struct work_item *))};
-    int rc = piece.item ? 0 : err_set(err, ERR_LIMIT, "no memory for a piece of the shard");
+    struct pieces pieces;
+    int rc = pieces_init(&pieces, work, err);
     bool ended = false;
     while (!ended) {
-        if (rc) give_up(work);
+        if (rc) give_up(work, &pieces);
         struct work_item *item = chan_recv_for(work->done, WAIT_MS);
         const bool quiet = !item;
         /* Decoders that have ended have sent all that they had. */
@@ -483,8 +587,10 @@ int encode_work_encode(struct work *work, struct err *err)
         }
         for (; item; item = chan_try_recv(work->done)) take_item(work, item);
         if (!rc) rc = look(work, err);
-        if (!rc) rc = take_pieces(work, &piece, quiet, err);
+        if (!rc) rc = take_pieces(work, &pieces, quiet, err);
         if (!rc) tell(work, ended);
+        if (rc && !work->result->device) work->result->device = encode_model_device(work->model);
     }
+    if (rc) give_up(work, &pieces);
     return rc;
 }

@@ -87,6 +87,7 @@ const struct backend_driver backend_cpu = {
     .alloc = cpu_alloc,
     .free = cpu_free,
     .write = cpu_copy,
+    .write_ahead = cpu_copy,
     .read = cpu_copy,
     .sync = cpu_sync,
     .weight_new = cpu_weight_new,

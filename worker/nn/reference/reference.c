@@ -64,6 +64,7 @@ const struct backend_driver backend_reference = {
     .alloc = reference_alloc,
     .free = reference_free,
     .write = reference_write,
+    .write_ahead = reference_write,
     .read = reference_read,
     .sync = reference_sync,
     .weight_new = reference_weight_new,

@@ -76,17 +76,31 @@ static int load_weights(struct clip *clip, const char *folder, struct err *err)
 }
 
 /* One allocation for all passes: the towers never run together. */
-static int plan(struct clip *clip, struct err *err)
+static int plan_passes(struct clip *clip, struct err *err)
 {
     size_t vision = 0, text = 0;
-    float levels[3][256];
     int rc = clip->options.vision ? clip_vision_plan(clip, &vision, err) : 0;
     if (!rc && clip->options.text) rc = clip_text_plan(clip, &text, err);
     if (rc) return rc;
-    clip->scratch_bytes = CLIP_LEVELS_BYTES + (vision > text ? vision : text);
+    clip->scratch_bytes =
+        CLIP_LEVELS_BYTES + 2 * clip->vision.pixels_bytes + (vision > text ? vision : text);
     clip->scratch = backend_alloc(clip->backend, clip->scratch_bytes);
-    if (!clip->scratch)
-        return err_set(err, ERR_LIMIT, "out of memory for a pass: %zu bytes", clip->scratch_bytes);
+    return 0;
+}
+
+/* The largest passes that the device has memory for. */
+static int plan(struct clip *clip, struct err *err)
+{
+    float levels[3][256];
+    for (clip->divisor = 1;; clip->divisor *= 2) {
+        const int rc = plan_passes(clip, err);
+        if (rc) return rc;
+        if (clip->scratch) break;
+        if (clip->backend->err.code) return backend_sync(clip->backend, err);
+        if (clip->vision.batch_max <= 1 && clip->text.batch_max <= 1)
+            return err_set(err, ERR_LIMIT, "out of memory for a pass: %zu bytes",
+                           clip->scratch_bytes);
+    }
     if (!clip->options.vision) return 0;
     preprocessor_table(levels, &clip->preprocessor);
     backend_write(clip->backend, clip->scratch, levels, sizeof levels);
@@ -154,7 +168,8 @@ struct clip_shape clip_shape(const struct clip *clip)
 {
     struct clip_shape shape = {.logit_scale = clip->logit_scale,
                                .weight_bytes = clip->weights.bytes,
-                               .scratch_bytes = clip->scratch_bytes};
+                               .scratch_bytes = clip->scratch_bytes,
+                               .batch_divisor = clip->divisor};
     if (clip->options.vision) {
         const uint32_t side = clip->vision.grid / clip->vision.window;
         shape.image_side = (uint32_t)clip->config.vision.image_size;
@@ -175,7 +190,7 @@ struct clip_shape clip_shape(const struct clip *clip)
 
 void *clip_planned(const struct clip *clip)
 {
-    return (char *)clip->scratch + CLIP_LEVELS_BYTES;
+    return (char *)clip->scratch + CLIP_LEVELS_BYTES + 2 * clip->vision.pixels_bytes;
 }
 
 void clip_project(const struct clip *clip, const struct backend_weight *projection,

@@ -27,7 +27,7 @@ struct clip_options {
     enum dtype dtype; /* of the weights of linear layers: f32, bf16, f16 or i8 */
     bool vision, text;
     /* Pictures or texts in one pass, at most CLIP_BATCH_MAX; larger calls are cut. 0: a good number
-     * for the model's size. */
+     * for the model's size. Halved until the device has memory for it. */
     uint32_t batch_max;
     /* Which hidden state the patch tokens are of, as in transformers: -1 behind the last layer, -2
      * behind the one before, …, or 0 (behind pre_layrnorm) to layers_count. */
@@ -47,6 +47,7 @@ struct clip_shape {
     uint32_t text_tokens;               /* ids of a text, padding included */
     float logit_scale;                  /* exp of the weight: what cosines are multiplied with */
     uint32_t images_batch, texts_batch; /* of one pass */
+    uint32_t batch_divisor;             /* above 1: the device had no memory for larger passes */
     size_t weight_bytes;                /* on the device */
     size_t scratch_bytes;               /* on the device, beside them */
 };
@@ -72,6 +73,15 @@ struct clip_shape clip_shape(const struct clip *clip);
  * normalised here. Any count. */
 CHECKED int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
                                const struct clip_features *features, struct err *err);
+/* The same in three steps, of at most images_batch pictures, so that a device need not wait for its
+ * next ones: put brings pictures there, beside the pass under way, and has read them when it
+ * returns; start begins the pass over what was put last; finish waits for it and takes what start
+ * was asked for. The order is put, start, then put of the next ones if wanted, finish, start. After
+ * an error: nothing but clip_free. */
+void clip_images_put(struct clip *clip, const uint8_t *pixels, uint32_t count);
+CHECKED int clip_images_start(struct clip *clip, const struct clip_features *features,
+                              struct err *err);
+CHECKED int clip_images_finish(struct clip *clip, struct err *err);
 /* ids: [count, text_tokens], as nn/text/tokenizer.h makes them; embedding: [count, projection], of
  * length 1. ERR_INVALID: an id is outside of the vocabulary, or a text lacks its end. */
 CHECKED int clip_encode_texts(struct clip *clip, const uint32_t *ids, uint32_t count,

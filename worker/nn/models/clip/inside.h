@@ -41,10 +41,14 @@ struct clip_vision {
     uint32_t batch_max, grid, window;  /* window: cells of a side that become one token */
     int64_t hidden_layer;              /* whose state patch tokens are of: 0 to layers */
     uint32_t *first_token;             /* [batch_max]: rows of the CLS tokens */
+    size_t pixels_bytes;               /* of one of two buffers, before what is planned */
+    uint32_t put, put_count;           /* which one was filled last, and with how many pictures */
+    uint32_t started;                  /* pictures of the pass under way; 0: none is */
+    struct clip_features features;     /* that it gives */
     struct plan plan;
     struct transformer_buffers transformer;
     struct {
-        uint32_t pixels, patches, embedded, x, tokens, cls, normed, embedding;
+        uint32_t patches, embedded, x, tokens, cls, normed, embedding;
     } buffer;
 };
 
@@ -76,18 +80,20 @@ struct clip {
     struct weights weights;
     struct clip_vision vision;
     struct clip_text text;
-    void *scratch; /* on the device: levels, then what a pass needs */
+    uint32_t divisor; /* of the sizes of batches: 1, 2, 4, … until they fit the device */
+    void *scratch;    /* on the device: levels, pixels, what a pass needs */
     size_t scratch_bytes;
 };
 
 /* Adds the rows of a tower to the table. ERR_INVALID: the configuration asks for what we lack. */
 CHECKED int clip_vision_weights(struct clip *clip, const struct safetensors *file, struct err *err);
 CHECKED int clip_text_weights(struct clip *clip, const struct safetensors *file, struct err *err);
-/* Chooses the size of a batch and plans its memory. */
+/* Chooses the size of a batch, over clip->divisor, and plans its memory; of vision, without the
+ * pixels. Anew when called again. */
 CHECKED int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err);
 CHECKED int clip_text_plan(struct clip *clip, size_t *bytes, struct err *err);
-/* Where level to number stands, [3, 256] f32, at the beginning of scratch; what is planned lies
- * behind. */
+/* Where level to number stands, [3, 256] f32, at the beginning of scratch; behind it lie the two
+ * buffers of pixels, then what is planned. */
 #define CLIP_LEVELS_BYTES (3 * 256 * sizeof(float))
 void *clip_planned(const struct clip *clip);
 /* x W^T with each row at length 1: the end of both towers. x [M, hidden], out [M, projection]. */

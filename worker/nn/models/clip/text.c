@@ -26,7 +26,12 @@ int clip_text_plan(struct clip *clip, size_t *bytes, struct err *err)
     struct clip_text *t = &clip->text;
     const __typeof__(clip->config.text) *c = &clip->config.text;
     const int64_t hidden = c->tower.hidden_size, tokens = c->positions_max;
-    t->batch_max = clip->options.batch_max ? clip->options.batch_max : BATCH_GOOD;
+    const int64_t rows_good = clip->backend->rows_good;
+    t->batch_max = clip->options.batch_max;
+    if (!t->batch_max)
+        t->batch_max = rows_good ? (uint32_t)((rows_good + tokens - 1) / tokens) : BATCH_GOOD;
+    t->batch_max = (t->batch_max + clip->divisor - 1) / clip->divisor;
+    t->plan = (struct plan){0};
     const int64_t batch = t->batch_max;
     if (batch * tokens > INT32_MAX)
         return err_set(err, ERR_LIMIT,

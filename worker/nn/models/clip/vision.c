@@ -15,7 +15,6 @@
 
 /* Steps of the plan. */
 enum {
-    STEP_PIXELS,
     STEP_PATCHES,
     STEP_EMBED,
     STEP_TOKENS,
@@ -72,7 +71,10 @@ int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
     const int64_t cells = (int64_t)v->grid * v->grid, tokens = cells + 1;
     const int64_t side = v->grid / v->window;
     v->batch_max = clip->options.batch_max;
-    if (!v->batch_max) v->batch_max = (uint32_t)((ROWS_GOOD + tokens - 1) / tokens);
+    const int64_t rows_good = clip->backend->rows_good ? clip->backend->rows_good : ROWS_GOOD;
+    if (!v->batch_max) v->batch_max = (uint32_t)((rows_good + tokens - 1) / tokens);
+    v->batch_max = (v->batch_max + clip->divisor - 1) / clip->divisor;
+    v->plan = (struct plan){0};
     const int64_t batch = v->batch_max;
     if (batch * tokens > INT32_MAX)
         return err_set(err, ERR_LIMIT,
@@ -90,7 +92,7 @@ int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
         rc = transformer_plan(&v->transformer, &v->plan, &v->layers, batch * tokens, STEP_LAYERS,
                               err);
     if (rc) return rc;
-    v->buffer.pixels = plan_add(&v->plan, pixels, STEP_PIXELS, STEP_PATCHES);
+    v->pixels_bytes = (pixels + BACKEND_ALIGNMENT - 1) / BACKEND_ALIGNMENT * BACKEND_ALIGNMENT;
     v->buffer.patches = plan_add(&v->plan, patches, STEP_PATCHES, STEP_EMBED);
     v->buffer.embedded = plan_add(&v->plan, embedded, STEP_EMBED, STEP_TOKENS);
     v->buffer.x = plan_add(&v->plan, x, STEP_TOKENS, STEP_CLS);
@@ -111,14 +113,21 @@ static struct tensor planned(const struct clip *clip, uint32_t buffer, enum dtyp
     return tensor_over(plan_at(&clip->vision.plan, buffer, clip_planned(clip)), dtype, shape, rank);
 }
 
-/* Pixels to hidden state 0: x [count, tokens, hidden]. */
-static struct tensor run_embedding(struct clip *clip, const uint8_t *pixels, uint32_t count)
+/* Of the buffer that was filled last. */
+static struct tensor put_pixels(const struct clip *clip)
 {
     const struct clip_vision *v = &clip->vision;
-    const int64_t side = clip->config.vision.image_size, cells = (int64_t)v->grid * v->grid;
-    const int64_t hidden = v->layers.shape.hidden;
-    const struct tensor image =
-        planned(clip, v->buffer.pixels, DTYPE_U8, (int64_t[]){count, side, side, 3}, 4);
+    const int64_t side = clip->config.vision.image_size;
+    char *at = (char *)clip->scratch + CLIP_LEVELS_BYTES + v->put * v->pixels_bytes;
+    return tensor_over(at, DTYPE_U8, (int64_t[]){v->put_count, side, side, 3}, 4);
+}
+
+/* Pixels to hidden state 0: x [count, tokens, hidden]. */
+static struct tensor run_embedding(struct clip *clip, uint32_t count)
+{
+    const struct clip_vision *v = &clip->vision;
+    const int64_t cells = (int64_t)v->grid * v->grid, hidden = v->layers.shape.hidden;
+    const struct tensor image = put_pixels(clip);
     const struct tensor patches =
         planned(clip, v->buffer.patches, transformer_dtype(v->layers.dtype),
                 (int64_t[]){count * cells, v->patch->columns}, 2);
@@ -126,7 +135,6 @@ static struct tensor run_embedding(struct clip *clip, const uint8_t *pixels, uin
         planned(clip, v->buffer.embedded, DTYPE_F32, (int64_t[]){count * cells, hidden}, 2);
     const struct tensor x =
         planned(clip, v->buffer.x, DTYPE_F32, (int64_t[]){count, cells + 1, hidden}, 3);
-    backend_write(clip->backend, image.data, pixels, tensor_bytes(&image));
     op_patches(clip->backend, &(struct op_patches){.pixels = image,
                                                    .table = tensor_over(clip->scratch, DTYPE_F32,
                                                                         (int64_t[]){3, 256}, 2),
@@ -149,28 +157,40 @@ static struct tensor run_embedding(struct clip *clip, const uint8_t *pixels, uin
     return x;
 }
 
-static void read_tokens(struct clip *clip, const struct tensor *x, float *tokens)
+/* What a pass leaves for the host. */
+static struct tensor kept_tokens(const struct clip *clip, uint32_t count)
 {
-    const struct clip_vision *v = &clip->vision;
-    const int64_t side = v->grid / v->window;
-    const struct tensor kept =
-        planned(clip, v->buffer.tokens, DTYPE_F32,
-                (int64_t[]){x->shape[0], side * side, v->layers.shape.hidden}, 3);
-    op_pool(clip->backend,
-            &(struct op_pool){.x = *x, .out = kept, .grid = v->grid, .window = v->window});
-    backend_read(clip->backend, tokens, kept.data, tensor_bytes(&kept));
+    const int64_t side = clip->vision.grid / clip->vision.window;
+    return planned(clip, clip->vision.buffer.tokens, DTYPE_F32,
+                   (int64_t[]){count, side * side, clip->vision.layers.shape.hidden}, 3);
 }
 
-static void read_cls(struct clip *clip, const struct tensor *cls,
-                     const struct clip_features *features)
+static struct tensor kept_cls(const struct clip *clip, uint32_t count)
+{
+    return planned(clip, clip->vision.buffer.cls, DTYPE_F32,
+                   (int64_t[]){count, clip->vision.layers.shape.hidden}, 2);
+}
+
+static struct tensor kept_embedding(const struct clip *clip, uint32_t count)
+{
+    return planned(clip, clip->vision.buffer.embedding, DTYPE_F32,
+                   (int64_t[]){count, clip->config.vision.tower.projection_dim}, 2);
+}
+
+static void run_pool(struct clip *clip, const struct tensor *x)
 {
     const struct clip_vision *v = &clip->vision;
-    if (features->cls) backend_read(clip->backend, features->cls, cls->data, tensor_bytes(cls));
-    if (!features->embedding) return;
+    op_pool(clip->backend, &(struct op_pool){.x = *x,
+                                             .out = kept_tokens(clip, (uint32_t)x->shape[0]),
+                                             .grid = v->grid,
+                                             .window = v->window});
+}
+
+static void run_projection(struct clip *clip, const struct tensor *cls)
+{
+    const struct clip_vision *v = &clip->vision;
     const struct tensor normed = planned(clip, v->buffer.normed, DTYPE_F32, cls->shape, 2);
-    const struct tensor embedding =
-        planned(clip, v->buffer.embedding, DTYPE_F32,
-                (int64_t[]){cls->shape[0], clip->config.vision.tower.projection_dim}, 2);
+    const struct tensor embedding = kept_embedding(clip, (uint32_t)cls->shape[0]);
     op_norm(clip->backend, &(struct op_norm){.kind = NORM_LAYER,
                                              .x = *cls,
                                              .out = normed,
@@ -178,28 +198,25 @@ static void read_cls(struct clip *clip, const struct tensor *cls,
                                              .bias = v->post_bias,
                                              .eps = v->layers.shape.eps});
     clip_project(clip, v->projection, &normed, &embedding);
-    backend_read(clip->backend, features->embedding, embedding.data, tensor_bytes(&embedding));
 }
 
-/* At most batch_max pictures. */
-static void encode(struct clip *clip, const uint8_t *pixels, uint32_t count,
-                   const struct clip_features *features)
+/* All ops over the pictures that were put last. */
+static void run(struct clip *clip, uint32_t count, const struct clip_features *features)
 {
     const struct clip_vision *v = &clip->vision;
     const int64_t layers = v->layers.shape.layers, hidden = v->layers.shape.hidden;
     const struct transformer_memory memory = {&v->plan, &v->transformer, clip_planned(clip)};
     const bool wants_cls = features->cls || features->embedding;
     const bool wants_last = features->tokens && v->hidden_layer == layers;
-    const struct tensor x = run_embedding(clip, pixels, count);
+    const struct tensor x = run_embedding(clip, count);
     int64_t done = 0;
     if (features->tokens) {
         transformer_run(clip->backend, &v->layers, &memory, &x, 0, v->hidden_layer);
         done = v->hidden_layer;
-        read_tokens(clip, &x, features->tokens);
+        run_pool(clip, &x);
     }
     if (!wants_cls) return;
-    const struct tensor cls =
-        planned(clip, v->buffer.cls, DTYPE_F32, (int64_t[]){count, hidden}, 2);
+    const struct tensor cls = kept_cls(clip, count);
     if (wants_last) {
         const struct tensor rows =
             tensor_reshaped(&x, (int64_t[]){x.shape[0] * x.shape[1], hidden}, 2);
@@ -209,7 +226,54 @@ static void encode(struct clip *clip, const uint8_t *pixels, uint32_t count,
         transformer_run_rows(clip->backend, &v->layers, &memory, &x, layers - 1, v->first_token,
                              &cls);
     }
-    read_cls(clip, &cls, features);
+    if (features->embedding) run_projection(clip, &cls);
+}
+
+void clip_images_put(struct clip *clip, const uint8_t *pixels, uint32_t count)
+{
+    struct clip_vision *v = &clip->vision;
+    CHECK(clip->options.vision);
+    CHECK(count > 0 && count <= v->batch_max);
+    v->put = !v->put;
+    v->put_count = count;
+    const struct tensor image = put_pixels(clip);
+    backend_write_ahead(clip->backend, image.data, pixels, tensor_bytes(&image));
+}
+
+int clip_images_start(struct clip *clip, const struct clip_features *features, struct err *err)
+{
+    struct clip_vision *v = &clip->vision;
+    CHECK(v->put_count && !v->started);
+    if (features->embedding && !v->projection)
+        return err_set(err, ERR_INVALID,
+                       "the model has no visual_projection.weight, so it gives no embeddings of "
+                       "pictures");
+    run(clip, v->put_count, features);
+    v->started = v->put_count;
+    v->features = *features;
+    return 0;
+}
+
+/* Of the pass under way; what is read is there behind the next sync. */
+static void take(struct clip *clip)
+{
+    struct clip_vision *v = &clip->vision;
+    const struct clip_features *to = &v->features;
+    const struct tensor tokens = kept_tokens(clip, v->started), cls = kept_cls(clip, v->started);
+    CHECK(v->started);
+    if (to->tokens) backend_read(clip->backend, to->tokens, tokens.data, tensor_bytes(&tokens));
+    if (to->cls) backend_read(clip->backend, to->cls, cls.data, tensor_bytes(&cls));
+    if (to->embedding) {
+        const struct tensor embedding = kept_embedding(clip, v->started);
+        backend_read(clip->backend, to->embedding, embedding.data, tensor_bytes(&embedding));
+    }
+    v->started = 0;
+}
+
+int clip_images_finish(struct clip *clip, struct err *err)
+{
+    take(clip);
+    return backend_sync(clip->backend, err);
 }
 
 int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
@@ -217,20 +281,21 @@ int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
 {
     CHECK(clip->options.vision);
     const struct clip_shape shape = clip_shape(clip);
+    const uint32_t most = clip->vision.batch_max;
     struct clip_features part = *features;
-    if (features->embedding && !clip->vision.projection)
-        return err_set(err, ERR_INVALID,
-                       "the model has no visual_projection.weight, so it gives no embeddings of "
-                       "pictures");
-    for (uint32_t done = 0; done < count; done += clip->vision.batch_max) {
-        const uint32_t left = count - done;
-        const uint32_t some = left < clip->vision.batch_max ? left : clip->vision.batch_max;
-        encode(clip, pixels, some, &part);
+    uint32_t some = count < most ? count : most;
+    if (some) clip_images_put(clip, pixels, some);
+    for (uint32_t left = count; left;) {
+        const int rc = clip_images_start(clip, &part, err);
+        if (rc) return rc;
         pixels += (size_t)some * shape.image_side * shape.image_side * 3;
         if (part.tokens) part.tokens += (size_t)some * shape.tokens * shape.hidden;
         if (part.cls) part.cls += (size_t)some * shape.hidden;
         if (part.embedding) part.embedding += (size_t)some * shape.projection;
-        if (left <= clip->vision.batch_max) break;
+        left -= some;
+        some = left < most ? left : most;
+        if (some) clip_images_put(clip, pixels, some);
+        take(clip);
     }
     return backend_sync(clip->backend, err);
 }

@@ -1,0 +1,117 @@
+/* cuda_emulated.h - what the CUDA backend calls of the CUDA runtime, on the host's memory.
+ *
+ * Every call is done when it returns, so that streams and events are in order by nature. Memory of
+ * the device is exact blocks of the host's heap: AddressSanitizer sees what is outside. Errors:
+ * a kernel whose launch is refused (cudaGetLastError), and those that a test asks for with
+ * cuda_emulated_fail. One thread at a time. Semantics: NVIDIA's "CUDA Runtime API" reference.
+ *
+ * Of the environment: CUDA_EMULATED_DEVICES, how many there are (default 1); CUDA_EMULATED_ORDER,
+ * "reverse" to run a block's threads from the last to the first; CUDA_EMULATED_LOST, after how many
+ * kernels the device is lost by an illegal address; CUDA_EMULATED_MEMORY, the device's memory in
+ * bytes (default 8 GiB), of which all that is not allocated is free. */
+#ifndef TESTS_SUPPORT_CUDA_EMULATED_H
+#define TESTS_SUPPORT_CUDA_EMULATED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The names are given by what is emulated. NOLINTBEGIN(bugprone-reserved-identifier,cert-*) */
+typedef enum cudaError {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorECCUncorrectable = 214,
+    cudaErrorNotReady = 600,
+    cudaErrorIllegalAddress = 700,
+    cudaErrorLaunchOutOfResources = 701,
+    cudaErrorLaunchTimeout = 702,
+    cudaErrorLaunchFailure = 719
+} cudaError_t;
+
+enum cudaMemcpyKind {
+    cudaMemcpyHostToHost,
+    cudaMemcpyHostToDevice,
+    cudaMemcpyDeviceToHost,
+    cudaMemcpyDeviceToDevice,
+    cudaMemcpyDefault
+};
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDeviceAttr {
+    cudaDevAttrMultiProcessorCount = 16,
+    cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrComputeCapabilityMinor = 76
+};
+
+typedef struct cuda_emulated_stream *cudaStream_t;
+typedef struct cuda_emulated_event *cudaEvent_t;
+
+#define cudaStreamNonBlocking  1u
+#define cudaEventDisableTiming 2u
+#define cudaHostAllocDefault   0u
+
+struct cudaDeviceProp {
+    char name[256];
+    size_t totalGlobalMem;
+    int major, minor, multiProcessorCount;
+};
+
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device);
+cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device);
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
+cudaError_t cudaMalloc(void **data, size_t bytes);
+cudaError_t cudaFree(void *data);
+cudaError_t cudaHostAlloc(void **data, size_t bytes, unsigned flags);
+cudaError_t cudaFreeHost(void *data);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                              size_t width, size_t height, enum cudaMemcpyKind kind,
+                              cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end);
+cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value);
+cudaError_t cudaGetLastError(void);
+cudaError_t cudaPeekAtLastError(void);
+const char *cudaGetErrorName(cudaError_t error);
+const char *cudaGetErrorString(cudaError_t error);
+/* NOLINTEND(bugprone-reserved-identifier,cert-*) */
+
+/* Where a call fails that a test wants to. */
+enum cuda_emulated_call {
+    CUDA_EMULATED_MALLOC,
+    CUDA_EMULATED_LAUNCH,
+    CUDA_EMULATED_COPY,
+    CUDA_EMULATED_SYNC,
+    CUDA_EMULATED_CALLS_COUNT
+};
+/* Lets `after` calls pass; all that follow fail with error, until it is called with after < 0. An
+ * error that poisons a context, as an illegal address does, then comes out of every call of any
+ * kind. */
+void cuda_emulated_fail(enum cuda_emulated_call call, int after, cudaError_t error);
+/* For cuda_fibers.h: what the launch of a kernel with so much shared memory gives. */
+cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64_t blocks,
+                                 uint64_t threads);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

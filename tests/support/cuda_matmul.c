@@ -1,0 +1,78 @@
+/* cuda_matmul.c - the products of the CUDA backend where there is no device: the cpu backend.
+ *
+ * It takes and rounds what cuBLASLt does, so that the ways through linear.c are those of a device:
+ * bias and residual are of out's type. */
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "worker/nn/backend.h"
+#include "worker/nn/cuda/matmul.h"
+
+struct matmul {
+    struct backend *cpu;
+};
+
+int matmul_open(struct matmul **matmul, cudaStream_t stream, struct err *err)
+{
+    struct matmul *new = mem_new(sizeof *new);
+    const int rc = backend_open(&new->cpu, "cpu", 1, err);
+    (void)stream;
+    if (rc)
+        mem_free(new);
+    else
+        *matmul = new;
+    return rc;
+}
+
+void matmul_close(struct matmul *matmul)
+{
+    if (!matmul) return;
+    backend_close(matmul->cpu);
+    mem_free(matmul);
+}
+
+const char *matmul_name(const struct matmul *matmul)
+{
+    return matmul->cpu->arithmetic;
+}
+
+static struct tensor matrix(const void *data, enum dtype dtype, int64_t rows, int64_t columns)
+{
+    return tensor_over((void *)(uintptr_t)data, dtype, (int64_t[]){rows, columns}, 2);
+}
+
+static void check_aligned(const void *data, int64_t columns, enum dtype dtype)
+{
+    const size_t alignment = matmul_alignment((size_t)columns * dtype_bytes(dtype));
+    CHECK((uintptr_t)data % alignment == 0);
+}
+
+int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *err)
+{
+    const struct tensor weight = matrix(job->weight, job->dtype, job->width, job->depth);
+    struct op_linear op = {.x = matrix(job->x, job->dtype, job->rows, job->depth),
+                           .out = matrix(job->out, job->out_dtype, job->rows, job->width),
+                           .activation = ACTIVATION_NONE};
+    struct backend_weight *packed;
+    float *bias = NULL;
+    CHECK(dtype_is_real(job->dtype));
+    CHECK(job->out_dtype == job->dtype || job->out_dtype == DTYPE_F32);
+    check_aligned(job->x, job->depth, job->dtype);
+    check_aligned(job->weight, job->depth, job->dtype);
+    check_aligned(job->out, job->width, job->out_dtype);
+    check_aligned(job->residual, job->width, job->out_dtype);
+    CHECK((uintptr_t)job->bias % 16 == 0);
+    int rc = backend_weight_new(matmul->cpu, &packed, &weight, 1, job->depth, job->dtype, err);
+    if (rc) return rc;
+    if (job->bias) {
+        bias = mem_new((size_t)job->width * sizeof *bias);
+        dtype_widen(bias, job->bias, job->out_dtype, (size_t)job->width);
+        op.bias = tensor_over(bias, DTYPE_F32, &job->width, 1);
+    }
+    if (job->residual) op.residual = matrix(job->residual, job->out_dtype, job->rows, job->width);
+    op.weight = packed;
+    matmul->cpu->driver->linear(matmul->cpu, &op);
+    rc = backend_sync(matmul->cpu, err);
+    backend_weight_free(matmul->cpu, packed);
+    mem_free(bias);
+    return rc;
+}

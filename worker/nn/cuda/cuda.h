@@ -1,0 +1,82 @@
+/* cuda.h - what the files of the cuda driver share.
+ *
+ * Ops go into one stream. What comes from host memory is copied to pinned memory at once (slots,
+ * used in turn), what goes there lands in it first and is handed over when its slot is needed again
+ * or at sync. What is written ahead has slots and a stream of its own, for which ops wait. Scratch
+ * memory grows to the largest that an op needed. */
+#ifndef NN_CUDA_CUDA_H
+#define NN_CUDA_CUDA_H
+
+#include "worker/nn/backend.h"
+#include "worker/nn/cuda/matmul.h"
+#include "worker/nn/cuda/runtime.h"
+
+#define CUDA_SLOTS      4
+#define CUDA_SLOT_BYTES ((size_t)4 << 20)
+
+/* Pinned memory; free when its event has come. */
+struct cuda_slot {
+    void *data;
+    cudaEvent_t event;
+    void *to; /* host memory that waits for `bytes` of data, or NULL */
+    size_t bytes;
+};
+
+struct cuda_slots {
+    struct cuda_slot slot[CUDA_SLOTS];
+    uint32_t next;
+};
+
+struct cuda_scratch {
+    void *data;
+    size_t bytes;
+};
+
+struct cuda_backend {
+    struct backend base;
+    int device;
+    char arithmetic[64];
+    cudaStream_t stream;
+    struct matmul *matmul;
+    struct cuda_slots slots;
+    cudaStream_t ahead_stream;
+    cudaEvent_t ahead_event; /* the ops that came before the latest write ahead are done */
+    struct cuda_slots ahead_slots;
+    struct cuda_scratch x, product, bias; /* of linear */
+    struct cuda_scratch numbers;          /* lengths, indices */
+    const char *latest;                   /* what was asked of the device last */
+};
+
+struct cuda_weight {
+    struct backend_weight base;
+    void *data;
+};
+
+/* Begins a call: its device is the thread's. false: it is in error. */
+bool cuda_enter(struct cuda_backend *cuda, const char *what);
+/* Keeps the first error; true: there is one. */
+bool cuda_failed(struct cuda_backend *cuda, cudaError_t error);
+/* As the driver has them. */
+void *cuda_alloc(struct backend *backend, size_t bytes);
+void cuda_free(struct backend *backend, void *data);
+/* At least so many bytes, aligned to 256; what was there is lost. NULL: an error was kept. */
+void *cuda_scratch(struct cuda_backend *cuda, struct cuda_scratch *scratch, size_t bytes);
+
+/* copies.c */
+CHECKED int cuda_copies_open(struct cuda_backend *cuda, struct err *err);
+void cuda_copies_close(struct cuda_backend *cuda);
+/* The source may change when they return. */
+void cuda_write(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
+void cuda_write_ahead(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
+void cuda_read(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
+/* The stream is done: what waits is handed over. */
+void cuda_hand_over(struct cuda_backend *cuda);
+
+/* linear.c */
+int cuda_weight_new(struct backend *backend, struct backend_weight **weight,
+                    const struct tensor *parts, uint32_t parts_count, int64_t columns,
+                    enum dtype dtype, struct err *err);
+void cuda_weight_free(struct backend *backend, struct backend_weight *weight);
+void cuda_linear(struct backend *backend, const struct op_linear *op);
+
+#endif
