@@ -11,7 +11,7 @@ _Static_assert((int)ERR_INVALID == VLMQ__CODE__CODE_INVALID, "proto and base agr
 _Static_assert((int)ERR_STALE == VLMQ__CODE__CODE_STALE, "proto and base agree");
 _Static_assert((int)ERR_UNAVAILABLE == VLMQ__CODE__CODE_UNAVAILABLE, "proto and base agree");
 _Static_assert((int)ERR_DENIED == VLMQ__CODE__CODE_DENIED, "proto and base agree");
-_Static_assert((int)ERR_INTERNAL == VLMQ__CODE__CODE_INTERNAL, "proto and base agree");
+_Static_assert((int)ERR_FULL == VLMQ__CODE__CODE_FULL, "proto and base agree");
 
 static void answer_error(struct broker *b, struct request *r, enum err_code code, const char *msg)
 {

@@ -45,6 +45,7 @@ enum exit_status exit_of(enum err_code code)
     case ERR_CORRUPT:
     case ERR_VERSION:
     case ERR_INTERNAL:
+    case ERR_FULL:
     case ERR_CODES_COUNT:
         break;
     }

@@ -18,6 +18,7 @@ struct disk {
     struct wake *wake;
     int64_t free_min, look_ms;
     atomic_bool low, ending;
+    atomic_int held; /* looks for which it stays low */
     struct thread thread;
     char *newest;            /* the main thread's: what it told last */
     char *output[DISKS_MAX]; /* the thread's; newest first */
@@ -57,13 +58,15 @@ static void look(struct disk *disk)
     const char *full = NULL;
     for (uint32_t i = 0; i < DISKS_MAX && disk->output[i]; i++)
         if (is_low(disk, disk->output[i])) full = disk->output[i];
-    if ((full != NULL) == atomic_load(&disk->low)) return;
+    const bool held = atomic_load(&disk->held) > 0;
+    if (held) atomic_fetch_sub(&disk->held, 1);
+    const bool low = full || held;
+    if (atomic_exchange(&disk->low, low) == low) return;
     if (full)
         log_warn("disk.low", "bytes_min=%" PRId64 " msg=%s output=%s", disk->free_min,
                  log_quote("the disk is nearly full; no more tasks are taken"), log_quote(full));
-    else
+    else if (!held)
         log_info("disk.fine", "msg=%s", log_quote("there is room again; tasks are taken"));
-    atomic_store(&disk->low, full != NULL);
     wake_raise(disk->wake);
 }
 
@@ -116,6 +119,14 @@ void disk_watch(struct disk *disk, const char *output)
     }
     mem_free(disk->newest);
     disk->newest = text_copy(output);
+}
+
+void disk_full(struct disk *disk, const char *output)
+{
+    atomic_store(&disk->held, DISK_FULL_LOOKS);
+    if (atomic_exchange(&disk->low, true)) return;
+    log_warn("disk.full", "msg=%s output=%s",
+             log_quote("a task found no room; no more are taken for a while"), log_quote(output));
 }
 
 bool disk_is_low(const struct disk *disk)

@@ -63,6 +63,8 @@ _Static_assert(2 * (SLOTS_MAX + SLOTS_INTERACTIVE_MAX) <= TASKS_MAX,
  * they are written as they come, and the disk is looked at again every DISK_LOOK_MS). */
 #define DISK_FREE_MIN ((int64_t)64 * 1024 * 1024)
 #define DISK_LOOK_MS  5000
+/* Looks for which no tasks are taken after one has found no room: somebody has to make some. */
+#define DISK_FULL_LOOKS 3
 /* Outputs that are looked at: those of the newest tasks. */
 #define DISKS_MAX 8
 

@@ -158,6 +158,7 @@ static void take_result(struct worker *w, struct task *task, Vlmq__Code code, in
     case ERR_DENIED:
     case ERR_VERSION:
     case ERR_INTERNAL:
+    case ERR_FULL:
     case ERR_CODES_COUNT:
         break; /* asked for again before its end */
     }

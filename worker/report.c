@@ -12,7 +12,8 @@
 
 static Vlmq__Blame blame_of(const struct task *task)
 {
-    if (task->result.device != JOB_DEVICE_FINE) return VLMQ__BLAME__BLAME_DEVICE;
+    if (task->result.device != JOB_DEVICE_FINE || task->rc == ERR_FULL)
+        return VLMQ__BLAME__BLAME_DEVICE;
     const bool final =
         task->rc == ERR_INVALID || task->rc == ERR_NOT_FOUND || task->rc == ERR_DENIED;
     return final ? VLMQ__BLAME__BLAME_INPUT : VLMQ__BLAME__BLAME_TASK;

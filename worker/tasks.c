@@ -96,6 +96,10 @@ void tasks_grant(struct worker *w, const Vlmq__Grant *grant, int64_t counts_from
         .warm = w->warm,
         .use = &w->use,
     };
+    if (disk_is_low(w->disk)) { /* it was asked for before */
+        report_refuse(w, grant, "the worker's disk is full");
+        return;
+    }
     if (!slot_for(w, grant, &interactive)) {
         report_refuse(w, grant, w->draining ? "the worker leaves" : "no slot is free");
         return;
@@ -175,6 +179,7 @@ static void ended(struct worker *w, struct task *task)
 {
     const bool poisoned = device_is_done(w, task), frees_device = needs_device(task);
     task_end(task);
+    if (task->rc == ERR_FULL) disk_full(w->disk, task->env.output);
     if (!task->handed_back)
         report_task(w, task);
     else if (!task->reporting)

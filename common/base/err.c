@@ -52,6 +52,7 @@ static enum err_code code_of_errno(int errnum)
     switch (errnum) {
     case ENOSPC:
     case EDQUOT:
+        return ERR_FULL;
     case EFBIG:
     case ENOMEM:
     case EMFILE:
@@ -122,6 +123,8 @@ const char *err_name(enum err_code code)
         return "version";
     case ERR_INTERNAL:
         return "internal";
+    case ERR_FULL:
+        return "full";
     case ERR_CODES_COUNT:
         break;
     }
@@ -131,5 +134,5 @@ const char *err_name(enum err_code code)
 int err_may_retry(enum err_code code)
 {
     return code == ERR_LIMIT || code == ERR_CORRUPT || code == ERR_UNAVAILABLE ||
-           code == ERR_TIMEOUT;
+           code == ERR_TIMEOUT || code == ERR_FULL;
 }

@@ -28,6 +28,7 @@ enum err_code {
     ERR_DENIED,      /* this key or user may not do that */
     ERR_VERSION,     /* the peer speaks another protocol version */
     ERR_INTERNAL,    /* our bug */
+    ERR_FULL,        /* a disk has no room: later, or on another machine */
     ERR_CODES_COUNT
 };
 
@@ -48,7 +49,7 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* "invalid", "not_found", … for logs and --json; never NULL. */
 const char *err_name(enum err_code code);
-/* true for what a later or second try could mend (LIMIT, CORRUPT, UNAVAILABLE, TIMEOUT). */
+/* true for what a later or second try could mend (LIMIT, CORRUPT, UNAVAILABLE, TIMEOUT, FULL). */
 int err_may_retry(enum err_code code);
 
 #ifdef __cplusplus

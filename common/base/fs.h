@@ -1,6 +1,6 @@
 /* fs.h - files as this project uses them: whole, atomic, durable.
  *
- * Errors map errno to a code as err_errno does: ENOSPC, EDQUOT and the like to ERR_LIMIT, ENOENT
+ * Errors map errno to a code as err_errno does: ENOSPC and EDQUOT to ERR_FULL, ENOENT
  * to ERR_NOT_FOUND, EACCES, EPERM and EROFS to ERR_DENIED, a path that can never work to
  * ERR_INVALID, EIO and others to ERR_UNAVAILABLE; the sentence names the path.
  *

@@ -27,7 +27,8 @@ SAME_CODE(TIMEOUT);
 SAME_CODE(DENIED);
 SAME_CODE(VERSION);
 SAME_CODE(INTERNAL);
-_Static_assert(ERR_CODES_COUNT == VLMQ__CODE__CODE_INTERNAL + 1, "base has no code of its own");
+SAME_CODE(FULL);
+_Static_assert(ERR_CODES_COUNT == VLMQ__CODE__CODE_FULL + 1, "base has no code of its own");
 
 static void *arena_allocate(void *arena, size_t bytes)
 {

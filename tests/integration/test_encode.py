@@ -345,12 +345,14 @@ def test_a_full_disk_is_told_and_the_job_goes_on_when_there_is_room(
     fill(small_disk / "filler")
     worker.send(signal.SIGCONT)
     wait_for(lambda: "no space left" in quick.vlmq("logs", job).out.lower(), "it is told")
-    wait_for(lambda: "disk.low" in worker.text(), "the worker takes no more")
+    wait_for(lambda: "disk.full" in worker.text(), "the worker takes no more")
     assert not list(output.glob("*.*")) and not list(output.glob("*_emb/*"))
     (small_disk / "filler").unlink()
     quick.wait_job(job, "done")
     assert deterministic(output) == deterministic(folder / "calm")
     assert attempt_leftovers(output) == []
+    tasks = quick.vlmq("show", job, "--tasks", "--json").lines()
+    assert [task for task in tasks if task.get("failures")] == []
 
 
 def test_private_files_that_somebody_removes_are_made_again(quick, sample, folder):

@@ -318,7 +318,7 @@ def test_full_disk_is_told_and_work_goes_on_when_there_is_room(fleet, calm, smal
     wait_leases(fleet, job, 2)
     fill(small_disk / "filler")
     wait_for(lambda: "no space" in fleet.vlmq("logs", job).out.lower(), "the full disk is told")
-    wait_for(lambda: "disk.low" in fleet.workers[0].text(), "the worker takes no more")
+    wait_for(lambda: "disk.full" in fleet.workers[0].text(), "the worker takes no more")
     (small_disk / "filler").unlink()
     calm.finish(fleet, job, output)
 

@@ -55,7 +55,7 @@ TEST(err, errno_reason_survives_a_long_path)
     char text[1000];
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = 0;
-    EXPECT_EQ(err_errno(&err, ENOSPC, "write %s", text), ERR_LIMIT);
+    EXPECT_EQ(err_errno(&err, ENOSPC, "write %s", text), ERR_FULL);
     EXPECT(str_has_suffix(err.msg, ": No space left on device"));
 }
 
@@ -65,7 +65,7 @@ TEST(err, errno_maps_to_what_to_do_next)
     static const struct {
         int errnum;
         enum err_code code;
-    } rows[] = {{ENOSPC, ERR_LIMIT},     {EDQUOT, ERR_LIMIT}, {ENOENT, ERR_NOT_FOUND},
+    } rows[] = {{ENOSPC, ERR_FULL},      {EDQUOT, ERR_FULL},  {ENOENT, ERR_NOT_FOUND},
                 {EACCES, ERR_DENIED},    {EROFS, ERR_DENIED}, {EIO, ERR_UNAVAILABLE},
                 {EISDIR, ERR_INVALID},   {EMFILE, ERR_LIMIT}, {ETIMEDOUT, ERR_TIMEOUT},
                 {EPIPE, ERR_UNAVAILABLE}};
@@ -89,11 +89,12 @@ TEST(err, only_passing_troubles_may_be_retried)
     UNUSED_STATE;
     int count = 0;
     for (int code = 0; code < ERR_CODES_COUNT; code++) count += err_may_retry((enum err_code)code);
-    EXPECT_EQ(count, 4);
+    EXPECT_EQ(count, 5);
     EXPECT(err_may_retry(ERR_LIMIT));
     EXPECT(err_may_retry(ERR_CORRUPT));
     EXPECT(err_may_retry(ERR_UNAVAILABLE));
     EXPECT(err_may_retry(ERR_TIMEOUT));
+    EXPECT(err_may_retry(ERR_FULL));
 }
 
 int main(void)

@@ -70,7 +70,7 @@ TEST(fs, put_that_fails_anywhere_leaves_old_or_new_and_no_private_file)
     static const struct {
         int errnum;
         enum err_code code;
-    } rows[] = {{ENOSPC, ERR_LIMIT}, {EIO, ERR_UNAVAILABLE}, {EACCES, ERR_DENIED}};
+    } rows[] = {{ENOSPC, ERR_FULL}, {EIO, ERR_UNAVAILABLE}, {EACCES, ERR_DENIED}};
     for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
         const char *dir = test_dir_new();
         struct err err;

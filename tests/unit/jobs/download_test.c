@@ -352,7 +352,7 @@ TEST(download, survives_a_full_disk_at_any_write)
         const int rc = download_job_work(&job, 0);
         const bool untouched = fs_fail(-1, 0, 0) <= after;
         if (rc) failures++;
-        if (rc) EXPECT_EQ(rc, ERR_LIMIT);
+        if (rc) EXPECT_EQ(rc, ERR_FULL);
         if (untouched) break;
     }
     EXPECT(failures > 0);

@@ -79,7 +79,7 @@ static void fail_writes(bool stays_full, uint32_t step_max)
         (void)fs_fail(after, stays_full ? INT32_MAX : 1, ENOSPC);
         const int rc = encode_job_work(&job, 0);
         untouched = fs_fail(-1, 0, 0) <= after;
-        if (rc) EXPECT_EQ(rc, ERR_LIMIT);
+        if (rc) EXPECT_EQ(rc, ERR_FULL);
         if (rc) EXPECT(strstr(job.harness.err.msg, "No space left") != NULL);
         failures += rc != 0;
         check_after(&job, rc);

@@ -265,7 +265,7 @@ TEST(features, errors_come_out)
     EXPECT_OK(features_new(&features, &options, &err), &err);
     const float number[NUMBERS_MAX] = {0}, *data[COLUMNS] = {number, number, number};
     (void)fs_fail(0, 1, ENOSPC);
-    EXPECT_EQ(features_add(features, data, 1, &err), ERR_LIMIT);
+    EXPECT_EQ(features_add(features, data, 1, &err), ERR_FULL);
     (void)fs_fail(-1, 0, 0);
     features_free(features);
     features_free(NULL);

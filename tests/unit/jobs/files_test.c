@@ -185,7 +185,7 @@ TEST(files, come_whole_or_not_at_all)
         untouched = fs_fail(-1, 0, 0) <= after;
         if (rc) {
             failures++;
-            EXPECT_EQ(rc, ERR_LIMIT);
+            EXPECT_EQ(rc, ERR_FULL);
             const uint32_t names = names_in(&job, "00000");
             EXPECT(names == 0 || names == 3 * GOOD_ROWS);
             EXPECT_OK(download_job_work(&job, 0), &job.harness.err);

@@ -386,7 +386,7 @@ TEST(plan, survives_a_full_disk_at_any_write)
         (void)fs_fail(after, 1, ENOSPC);
         const int rc = plan(&job);
         untouched = fs_fail(-1, 0, 0) <= after;
-        if (rc) EXPECT_EQ(rc, ERR_LIMIT);
+        if (rc) EXPECT_EQ(rc, ERR_FULL);
         if (rc) failures++;
         if (rc && !output_has(&job, "_vlmq/job.json")) EXPECT_EQ(kept(&job), 0);
         job.harness.added = job.harness.host.tasks_count;

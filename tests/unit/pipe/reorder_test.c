@@ -254,7 +254,7 @@ TEST(reorder, tells_when_the_file_cannot_be_written)
     EXPECT(fs_join(path, sizeof path, dir, "spill"));
     reorder = make(&sink, 2, 0, path);
     (void)fs_fail(0, 1, 28); /* ENOSPC */
-    EXPECT_EQ(put_text(reorder, 1, "one", &err), ERR_LIMIT);
+    EXPECT_EQ(put_text(reorder, 1, "one", &err), ERR_FULL);
     (void)fs_fail(-1, 0, 0);
     reorder_free(reorder);
     buf_deinit(&sink.text);

@@ -192,7 +192,7 @@ TEST(attempt_crash, every_failing_call_is_reported_and_mended)
         failed = fs_fail(-1, 0, 0) > after;
         EXPECT_EQ(rc != 0, failed);
         if (failed) {
-            EXPECT_EQ(rc, after % 2 ? ERR_LIMIT : ERR_UNAVAILABLE);
+            EXPECT_EQ(rc, after % 2 ? ERR_FULL : ERR_UNAVAILABLE);
             EXPECT(err.msg[0] != 0);
             /* Known not to be committed: nothing stays behind. Else the private files do. */
             if (!output_names(dir, "_vlmq/manifest"))

@@ -322,7 +322,7 @@ TEST(store, failed_stream_leaves_nothing)
         (void)fs_fail(after, 1, 28);
         const int rc = store_file_close(file, &bytes, sha256, &err);
         const bool failed = fs_fail(-1, 0, 0) > after;
-        EXPECT_EQ(rc, failed ? ERR_LIMIT : 0);
+        EXPECT_EQ(rc, failed ? ERR_FULL : 0);
         if (failed && after < 2) EXPECT_EQ(store_size(store, &bytes, "s.tar", &err), ERR_NOT_FOUND);
         store_end(store, dir);
         if (!failed) break;

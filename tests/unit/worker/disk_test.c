@@ -83,12 +83,38 @@ TEST(disk, flag_rises_with_a_full_output_and_falls_when_it_is_forgotten)
     test_dir_remove(dir);
 }
 
+TEST(disk, flag_of_a_task_that_found_no_room_stays_for_some_looks)
+{
+    UNUSED_STATE;
+    struct wake wake;
+    const char *dir = test_dir_new();
+    EXPECT_EQ(wake_open(&wake), 0);
+    struct disk disk = {.free_min = 1, .wake = &wake};
+    remember(&disk, text_copy(dir));
+    disk_full(&disk, dir);
+    look(&disk);
+    disk_full(&disk, dir); /* another one: counted anew */
+    for (int i = 0; i < DISK_FULL_LOOKS; i++) {
+        look(&disk);
+        EXPECT(disk_is_low(&disk));
+    }
+    wake_clear(&wake);
+    look(&disk);
+    EXPECT(!disk_is_low(&disk));
+    struct pollfd fd = {.fd = wake.fd, .events = POLLIN};
+    EXPECT_EQ(poll(&fd, 1, 0), 1);
+    mem_free(disk.output[0]);
+    wake_close(&wake);
+    test_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(disk, output_that_cannot_be_looked_at_is_not_low),
         RUN(disk, is_low_below_the_limit_only),
         RUN(disk, newest_outputs_push_out_the_oldest),
+        RUN(disk, flag_of_a_task_that_found_no_room_stays_for_some_looks),
         RUN(disk, flag_rises_with_a_full_output_and_falls_when_it_is_forgotten),
     };
     return cmocka_run_group_tests_name("disk", tests, NULL, NULL);

@@ -16,8 +16,8 @@
  * f16 or f32, C order. embedding-reader, and with it autofaiss and clip-retrieval's index, read
  * those of two dimensions.
  *
- * Errors: ERR_LIMIT, full disk or no memory; others of the file system. After an error the struct
- * can only be freed. One thread at a time. */
+ * Errors: ERR_FULL, a full disk; ERR_LIMIT, no memory; others of the file system. After an error
+ * the struct can only be freed. One thread at a time. */
 #ifndef ENCODE_FEATURES_H
 #define ENCODE_FEATURES_H
 

@@ -269,7 +269,7 @@ TEST(safetensors, a_save_that_fails_leaves_the_old_file)
         (void)fs_fail(after, 1, ENOSPC);
         rc = safetensors_save(path, made, MADE_COUNT, NULL, 0, fill_slowly, &tensors, &err);
         const int64_t calls = fs_fail(-1, 0, 0);
-        if (rc) EXPECT_EQ(rc, ERR_LIMIT);
+        if (rc) EXPECT_EQ(rc, ERR_FULL);
         if (rc) EXPECT(strstr(err.msg, dir));
         EXPECT_EQ(rc != 0, calls > after);
         EXPECT_OK(safetensors_open(&file, path, &err), &err);
