@@ -19,6 +19,7 @@ import tarfile
 
 from lib import fleet as fleets
 from lib import machine, table
+from lib.turns import Turns, cores
 from download import PYTHON, SUPPORT, VENV, peak_bytes, pictures
 
 sys.path.insert(0, str(SUPPORT))
@@ -60,14 +61,6 @@ def setup():
     subprocess.run([str(PYTHON), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
 
 
-def cores(threads):
-    """The last ones."""
-    usable = sorted(os.sched_getaffinity(0))
-    if len(usable) < threads:
-        raise fleets.Failed(f"{threads} cores are needed, there are {len(usable)}")
-    return ",".join(map(str, usable[-threads:]))
-
-
 def model(name):
     """The folder of a model; made once."""
     folder = fleets.BUILD / "run" / "models" / name
@@ -76,37 +69,6 @@ def model(name):
         subprocess.run([str(PYTHON), str(SUPPORT / "make_clip.py"), name, str(folder)], check=True)
         (folder / "whole").touch()
     return folder
-
-
-class Turns:
-    """A program that does a round for each line on its stdin, and prints its rate."""
-
-    def __init__(self, argv, threads, setting=""):
-        self.setting = setting
-        argv = ["taskset", "-c", cores(threads), *map(str, argv)]
-        self.child = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=fleets.die_with_parent,
-        )
-        self.first = self.child.stdout.readline().strip()
-        if not self.first:
-            said = self.child.communicate()[1].strip()[-2000:]
-            raise fleets.Failed(f"{argv[3:]} ended with {self.child.returncode}:\n{said}")
-
-    def round(self):
-        self.child.stdin.write("\n")
-        self.child.stdin.flush()
-        line = self.child.stdout.readline()
-        if not line:
-            raise fleets.Failed(f"a program under measurement ended with {self.child.wait()}")
-        return float(line)
-
-    def end(self):
-        self.child.communicate()
 
 
 def ours(name, kind, threads, *options):

@@ -48,6 +48,7 @@ struct link {
     uint32_t brokers_count, current;
 
     struct sock *sock;
+    const char *trouble;     /* of the last sock to this broker that came to know one; or NULL */
     uint32_t connections;    /* of this sock, as far as they were noticed */
     bool came_up;            /* once, at any broker */
     bool moved;              /* LINK_MOVED is owed */
@@ -100,6 +101,13 @@ static void listen_anew(struct link *link, int64_t now)
     link->pings_count = 0;
 }
 
+/* Why the broker in use does not answer. A fresh socket has nothing to say yet. */
+static const char *trouble(const struct link *link)
+{
+    const char *fresh = link->sock ? sock_trouble(link->sock) : NULL;
+    return fresh ? fresh : link->trouble ? link->trouble : "is being connected";
+}
+
 /* On failure the link stays where it was. */
 static int connect_to(struct link *link, uint32_t broker, struct err *err)
 {
@@ -107,6 +115,8 @@ static int connect_to(struct link *link, uint32_t broker, struct err *err)
     const struct sock_keys *keys = link->has_keys ? &link->keys : NULL;
     const int rc = sock_connect(&fresh, link->broker[broker], keys, err);
     if (rc) return rc;
+    const bool same = link->sock && broker == link->current && sock_state(link->sock) != SOCK_UP;
+    link->trouble = same ? trouble(link) : NULL;
     sock_close(link->sock);
     link->sock = fresh;
     link->current = broker;
@@ -318,11 +328,16 @@ static void leave(struct link *link, int64_t now)
     link->failures_count++;
 }
 
+static int64_t connect_ms(const struct link *link)
+{
+    return link->failures_count < link->brokers_count ? LINK_CONNECT_MS : LINK_SILENCE_MS;
+}
+
 /* A standing connection is silent when pings found no answer, so a program that was busy elsewhere
  * for a while does not blame the broker; one that does not come up, by the time alone. */
 static bool is_silent(const struct link *link, int64_t now)
 {
-    if (!is_up(link)) return now - link->quiet_since_ms >= LINK_CONNECT_MS;
+    if (!is_up(link)) return now - link->quiet_since_ms >= connect_ms(link);
     return link->open_count && link->pings_count >= PINGS_UNANSWERED &&
            now - link->pinged_at_ms >= LINK_PING_MS;
 }
@@ -330,9 +345,7 @@ static bool is_silent(const struct link *link, int64_t now)
 static void look_after_connection(struct link *link, int64_t now)
 {
     if (sock_connections(link->sock) != link->connections) greet(link, now);
-    /* With one broker there is nowhere to go, and ZeroMQ reconnects by itself. */
-    if (link->brokers_count > 1 && (sock_state(link->sock) == SOCK_LOST || is_silent(link, now)))
-        leave(link, now);
+    if (sock_state(link->sock) == SOCK_LOST || is_silent(link, now)) leave(link, now);
     if (link->move_at_ms >= 0 && link->move_at_ms <= now) {
         struct err err;
         if (connect_to(link, (link->current + 1) % link->brokers_count, &err))
@@ -363,7 +376,7 @@ static bool fail_overdue(struct link *link, int64_t now, struct link_event *even
             event->err = request->last;
         else if (request->sent_at_ms < 0 || !is_up(link))
             err_set(&event->err, ERR_UNAVAILABLE, "no broker could be asked; %s %s",
-                    link_broker(link), sock_trouble(link->sock));
+                    link_broker(link), trouble(link));
         else
             err_set(&event->err, ERR_TIMEOUT, "%s did not answer %s in time", link_broker(link),
                     name);
@@ -466,8 +479,8 @@ static int64_t next_due_ms(const struct link *link, int64_t now)
     if (up && link->open_count) due = least(due, link->pinged_at_ms + LINK_PING_MS);
     if (link->move_at_ms >= 0)
         due = least(due, link->move_at_ms);
-    else if (!up && link->brokers_count > 1)
-        due = least(due, link->quiet_since_ms + LINK_CONNECT_MS);
+    else if (!up)
+        due = least(due, link->quiet_since_ms + connect_ms(link));
     return due > now ? due : now;
 }
 

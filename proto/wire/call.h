@@ -1,7 +1,8 @@
 /* call.h - a link to the fleet: requests with answers over one live broker of a list.
  *
  * A link keeps one broker and moves to the next of its list when that one is silent (no answer
- * and no pong for LINK_SILENCE_MS) or refuses the connection; open requests are sent again there,
+ * and no pong for LINK_SILENCE_MS) or the connection is refused or breaks; the next of a single one
+ * is itself, by a new connection. Open requests are sent again there,
  * under the same request id, until they are answered or their time is over. An answer ERROR with
  * UNAVAILABLE is not final: the link waits (retry_after_ms, or 100 ms doubling to 2 s) and repeats
  * until the request's time is over, and then reports the last sentence. One thread. */
@@ -21,10 +22,12 @@
 #define LINK_REQUESTS_MAX                                                  \
     512 /* open requests of one link: every lease of a worker may have two \
          */
-/* Shorter than a lease by enough to renew it at the next broker; a broker whose process or machine
- * is gone is found sooner, by the transport. */
+/* Shorter than a lease by enough to renew it at the next broker; a broker whose process is gone is
+ * found sooner, by the transport. */
 #define LINK_SILENCE_MS 6000
-#define LINK_CONNECT_MS 3000 /* a connection that has not come up for so long is given up */
+/* A connection that has not come up for so long is given up; after a round through the list without
+ * success, after LINK_SILENCE_MS: then it may be the handshake that takes long, everywhere. */
+#define LINK_CONNECT_MS 3000
 /* A ping goes out after so much quiet, while requests are open: a thousand idle workers wake their
  * broker a few hundred times a second. */
 #define LINK_PING_MS   2000

@@ -33,19 +33,22 @@
 #define RECEIVE_MESSAGES_MAX 16
 /* A connection that does not finish its handshake is dropped: it costs a file descriptor. */
 #define HANDSHAKE_MS 5000
-/* Heartbeats of the transport find a server that vanished without a word, or stands still. The
- * server itself sends none: in ZeroMQ 4.3.4 their timer aborts the program when it rings after a
- * peer has hung up whose messages had to wait, and any peer can bring that about. (A client's wait
- * only behind SEND_MESSAGES_MAX others.) It has TCP find machines that vanished: by probes on a
- * quiet connection, and by the longest time that sent bytes may stay unacknowledged. */
-#define CLIENT_HEARTBEAT_MS 2000
-#define CLIENT_SILENCE_MS   5000
-#define SERVER_PROBE_S      20
-#define SERVER_PROBE_GAP_S  5
-#define SERVER_PROBES       3
-#define SERVER_UNACKED_MS   30000
-#define RECONNECT_MS        50
-#define RECONNECT_MAX_MS    1000
+/* Neither side sends heartbeats of ZeroMQ. In 4.3.4 (and 4.3.5) one of them ends the program with
+ * an assertion when it meets a connection whose peer has hung up (TCP's reset) while messages of it
+ * had to wait: our own when its timer rings, the peer's when it is read behind those messages. No
+ * length of the queue mends that, only an endless one; so a peer that is let in can still do it
+ * (docs/operations.md), but none of ours does.
+ * The server has TCP find machines that vanished: by probes on a quiet connection, and by the
+ * longest time that sent bytes may stay unacknowledged. Processes that stand still, and whatever a
+ * client waits for, are found by the pings of the link (call.h). */
+#define SERVER_PROBE_S     20
+#define SERVER_PROBE_GAP_S 5
+#define SERVER_PROBES      3
+#define SERVER_UNACKED_MS  30000
+/* A client's socket has one connection and one routing id. ZeroMQ must not make a second one for
+ * it: a server that has not noticed the end of the first yet, and still gets messages of it, keeps
+ * the descriptor of that one for ever. (So long is never; without any, it would not tell.) */
+#define RECONNECT_MS        3600000
 #define BACKLOG             1024 /* a fleet that comes back at once after a restart */
 #define DROPS_PER_CALL_MAX  64   /* bad messages in one sock_recv before others get their turn */
 #define HANDSHAKES_PER_CALL 64   /* and decisions about keys */
@@ -72,8 +75,8 @@ struct sock {
     uint64_t dropped;
     enum sock_state state;
     uint32_t connections;
-    bool tcp_up; /* the transport connected; the handshake has not ended */
-    const char *trouble;
+    bool tcp_up;         /* the transport connected; the handshake has not ended */
+    const char *trouble; /* NULL: nothing is known yet */
 };
 
 /* zmq's errno: only on the line after a failed call. */
@@ -121,7 +124,6 @@ static int sock_new(struct sock **out, int type, struct err *err)
 {
     struct sock *sock = mem_new(sizeof *sock);
     zmq_msg_init(&sock->message);
-    sock->trouble = "is being connected";
     sock->is_server = type == ZMQ_ROUTER;
     sock->context = zmq_ctx_new();
     if (sock->context) sock->socket = zmq_socket(sock->context, type);
@@ -361,7 +363,7 @@ static void learn(struct sock *sock, uint16_t event)
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         sock->trouble = "ends the handshake: is its public key right in the key file?";
         break;
-    default: /* disconnected, or about to try again */
+    default: /* disconnected, or not connected at all */
         if (!sock->tcp_up) sock->trouble = "cannot be reached";
         if (event == ZMQ_EVENT_CONNECT_RETRIED) sock->tcp_up = false;
         sock->state = SOCK_LOST;
@@ -434,9 +436,6 @@ int sock_connect(struct sock **out, const char *text, const struct sock_keys *ke
         {ZMQ_IPV6, address.ipv6},
         {ZMQ_RCVHWM, SEND_MESSAGES_MAX},
         {ZMQ_RECONNECT_IVL, RECONNECT_MS},
-        {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS},
-        {ZMQ_HEARTBEAT_IVL, CLIENT_HEARTBEAT_MS},
-        {ZMQ_HEARTBEAT_TIMEOUT, CLIENT_SILENCE_MS},
     };
     rc = set_all(sock, settings, sizeof settings / sizeof *settings, err);
     if (!rc) rc = set_data(sock, ZMQ_ROUTING_ID, id, sizeof id, err);

@@ -72,16 +72,18 @@ CHECKED int sock_connect(struct sock **sock, const char *address, const struct s
                          struct err *err);
 void sock_close(struct sock *sock); /* drops what is unsent; accepts NULL */
 
-/* Client: what the transport hints about the connection; it reconnects by itself. */
+/* Client: what the transport hints about the connection. A lost one stays lost: open a new socket,
+ * under whose new routing id the server cannot mistake it for the old one. */
 enum sock_state {
     SOCK_CONNECTING,
     SOCK_UP,   /* the handshake succeeded; messages can be sent */
-    SOCK_LOST, /* refused or broken; the next try comes by itself */
+    SOCK_LOST, /* refused or broken */
 };
 enum sock_state sock_state(const struct sock *sock);
-/* Client: how often the connection came up so far. */
+/* Client: how often the connection came up so far: a change tells of it. */
 uint32_t sock_connections(const struct sock *sock);
-/* Client, while not UP: why, for a sentence: "cannot be reached", "refuses this key", … */
+/* Client, while not UP: why, for a sentence: "cannot be reached", "refuses this key", …; NULL: it
+ * is not known yet. */
 const char *sock_trouble(const struct sock *sock);
 /* Received messages that were dropped: of another shape than ours, or of a silenced key. */
 uint64_t sock_dropped(const struct sock *sock);

@@ -13,6 +13,8 @@ what it has done at the end. Attacks:
   crowd      hundreds of connections: raw ones, and ZeroMQ ones of ever new identities
   silent     hundreds of connections that say nothing, before or after their handshake
   deaf       asks for the longest answers, again and again, and reads none of them
+  beats      a heartbeat of ZMTP behind more than is read at once, and a reset right behind it: the
+             broker falls by an assertion of libzmq, and others have to be none the worse for it
 
 ZMTP 3.0 is spoken by hand here: zmtp() is a connection after its handshake.
 """
@@ -23,6 +25,7 @@ import select
 import socket
 import struct
 import sys
+import time
 
 import zmq
 
@@ -199,6 +202,22 @@ class Hostile:
             if self.done == 500:
                 self.swing()
         sys.stdin.read()
+
+    def beats(self):
+        said = frame(PING) * 400 + b"\x04\x07\x04PING\0\0"
+
+        def attack():
+            time.sleep(3)  # the broker is up again, and does some work
+            try:
+                with self.zmtp() as sock:
+                    linger = struct.pack("ii", 1, 0)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    self.push(sock, said)
+                self.done += 1
+            except OSError:
+                pass  # not yet
+
+        self.repeat(attack)
 
 
 def main(argv):

@@ -7,6 +7,8 @@ delays, throttles or swallows what they say to each other.
     proxy.heal()                           # ends the above; what was held back goes on
     proxy.reset()                          # RST to both sides of every connection
     proxy.halve("up")                      # RST to the target only: the client's side stays open
+    proxy.hoard()                          # keeps what clients send, until ...
+    proxy.burst()                          # ... it arrives at once, and RST right behind it
 
 A hole is silent: nothing is forwarded, nothing is closed, connections are taken. When it heals,
 what was swallowed is delivered late, as TCP would. A half-open connection never heals: the target
@@ -39,6 +41,7 @@ class Pair:
     def __init__(self, proxy, client, target):
         self.proxy, self.client, self.target = proxy, client, target
         self.halved = False
+        self.hoard = b""
 
     async def run(self):
         ends = [
@@ -66,6 +69,9 @@ class Pair:
         while data:
             if self.halved:
                 return  # into the void
+            if proxy.hoarding and way == "up":
+                self.hoard += data
+                return
             if way in proxy.holes:
                 await asyncio.sleep(STEP_S)
                 continue
@@ -84,6 +90,10 @@ class Pair:
     def halve(self, way):
         self.halved = True
         abort(self.target[1] if way == "up" else self.client[1])
+
+    def burst(self):
+        self.target[1].write(self.hoard)
+        self.reset()
 
 
 class Proxy:
@@ -137,8 +147,9 @@ class Proxy:
         self.loop.call_soon_threadsafe(lambda: (function(*args), done.set()))
         assert done.wait(10), "the proxy does not answer"
 
-    def set(self, holes=(), delay_s=0, rate=0, refusing=False):
+    def set(self, holes=(), delay_s=0, rate=0, refusing=False, hoarding=False):
         self.holes, self.delay_s, self.rate, self.refusing = holes, delay_s, rate, refusing
+        self.hoarding = hoarding
 
     heal = set
 
@@ -160,6 +171,16 @@ class Proxy:
 
     def halve(self, way):
         self.call(lambda: [pair.halve(way) for pair in list(self.pairs)])
+
+    def hoard(self):
+        self.set(hoarding=True)
+
+    def hoarded(self):
+        return b"".join(pair.hoard for pair in list(self.pairs))
+
+    def burst(self):
+        self.heal()
+        self.call(lambda: [pair.burst() for pair in list(self.pairs)])
 
     def close(self):
         self.call(lambda: (self.server.close(), [pair.reset() for pair in list(self.pairs)]))

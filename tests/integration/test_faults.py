@@ -121,11 +121,35 @@ def test_network_cuts_holes_and_delays(fleet, folder, calm, proxies):
     assert all("worker.moved" in worker.text() for worker in fleet.workers)
 
 
-# Processes that stop and go on.
-
-
 def wait_leases(fleet, job, count):
     wait_for(lambda: fleet.job(job)["tasks_leased"] >= count, f"{count} tasks run")
+
+
+def test_late_burst_and_hang_up(fleet, proxies):
+    """What a worker said for seconds arrives at once, more than the broker takes in at a time, and
+    the connection breaks right behind it. libzmq's heartbeats would not survive that."""
+    fleet.start_redis()
+    broker = fleet.start_broker()
+    host, port = broker.address.removeprefix("tcp://").split(":")
+    proxy = proxies(host, int(port))
+    fleet.start_worker("--slots", 32, brokers=f"tcp://127.0.0.1:{proxy.port}")
+    beats = 0
+    for _ in range(3):
+        job = fleet.submit("probe", "--tasks", 32, "--task-ms", 1500)
+        wait_leases(fleet, job, 32)
+        taken = proxy.taken
+        proxy.hoard()
+        pause(4.5)  # each task is done, and a transport that beats does so twice
+        beats += proxy.hoarded().count(b"PING")
+        proxy.burst()
+        wait_for(lambda: proxy.taken > taken, "the worker comes back")
+        assert broker.running(), broker.text()
+        assert fleet.wait_job(job)["state"] == "done"
+        check_no_losses(fleet, job)
+    assert beats == 0
+
+
+# Processes that stop and go on.
 
 
 def test_stopped_worker_comes_back_as_a_zombie(fleet, folder, calm):

@@ -3,6 +3,7 @@ else is served as ever, and the broker neither falls nor grows."""
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -80,3 +81,31 @@ def test_nobody_else_is_harmed(fleet, name):
     print(f"{name}: {done} done, broker {before // MIB} MiB before, {most // MIB} MiB at most")
     assert most - before < GROWTH_MAX
     wait_for(lambda: len(fleet.vlmq("workers", "--json").lines()) == 1, "the worker stayed")
+
+
+def test_broker_that_is_brought_down(fleet):
+    """Whoever is let in can do it (docs/operations.md, section 2). With a supervisor that starts it
+    anew, work goes on. (A task that was being handed out may count a loss.)"""
+    fleet.start()
+    job = fleet.submit("probe", "--tasks", 40, "--task-ms", 1000, "--items", 10)
+    ended = threading.Event()
+
+    def supervise():
+        while not ended.wait(0.1):
+            if not fleet.brokers[-1].running():
+                fleet.restart_broker(fleet.brokers[-1])
+
+    supervisor = threading.Thread(target=supervise)
+    supervisor.start()
+    attack = Attack("beats", fleet.brokers[0], job)
+    try:
+        assert fleet.vlmq("watch", job).status == 0
+        attacks = attack.end()
+        now = fleet.job(job)
+    finally:
+        ended.set()
+        supervisor.join()
+    print(f"{attacks} attacks, {len(fleet.brokers) - 1} falls")
+    assert attacks >= 3
+    assert now["state"] == "done" and now["tasks_done"] == 42
+    assert now["progress"]["items"] == 400

@@ -52,8 +52,8 @@ def stages_of(fleet, job):
 
 def test_fetching_is_the_bottleneck(fleet, folder, site):  # noqa: F811
     fleet.start()
-    site.pace(100)
-    download = Download(folder, site, rows=240, shard_rows=120)
+    site.pace(400)  # far longer than what lies between two transfers, when fewer run
+    download = Download(folder, site, rows=80, shard_rows=40)
     stages = stages_of(fleet, fleet.submit(*download.argv(folder / "out", "--transfers", 2)))
     for three in stages:
         assert three[0]["full"] == (three[0]["running"] == 2)

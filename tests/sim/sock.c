@@ -1,8 +1,8 @@
 /* sock.c - proto/wire/sock.h over a network in memory: see net.h.
  *
- * A client socket looks for its server again and again, as ZeroMQ does, under one routing id for
- * all its life; the server answers to the newest connection of an id. Each side of a connection
- * breaks by itself when it has heard nothing for its own time. */
+ * A client socket has one connection, under a routing id of its own; lost is lost. The server's
+ * side breaks by itself when it has heard nothing for a time, as TCP's probes have it; the client's
+ * does not. */
 #include "proto/wire/sock.h"
 
 #include "common/base/check.h"
@@ -17,12 +17,9 @@
 #include <string.h>
 
 #define ID_BYTES          16
-#define RECONNECT_MIN_US  (50 * MS)
-#define RECONNECT_MAX_US  (1000 * MS)
 #define HANDSHAKE_US      (5 * S)
 #define BEAT_US           (1 * S)
-#define CLIENT_SILENCE_US (3 * S)
-#define SERVER_SILENCE_US (20 * S)
+#define SERVER_SILENCE_US (35 * S)
 #define QUEUE_MAX         1024
 
 struct message {
@@ -38,7 +35,7 @@ struct conn {
     struct proc *client_proc, *server_proc;
     uint8_t id[ID_BYTES];
     int64_t last_us[2]; /* arrival of the newest message: to the client, to the server */
-    int64_t silent_us[2];
+    int64_t silent_us;  /* the client, to the server */
     uint32_t under_way;
 };
 
@@ -55,8 +52,6 @@ struct sock {
     enum sock_state state;
     uint32_t connections;
     bool hinted;
-    int64_t patience_us;
-    uint64_t tries;
     const char *trouble;
 };
 
@@ -68,8 +63,6 @@ struct packet {
 
 struct net net;
 static struct sock *all;
-
-static void try_connect(void *arg, uint64_t number);
 
 /* ---- cuts ---- */
 
@@ -101,20 +94,11 @@ static void hint(struct sock *sock, enum sock_state state, const char *trouble)
     fiber_wake(sock->proc->poller);
 }
 
-static void again_later(struct sock *sock)
-{
-    sock->tries++;
-    sim_at(sim.now_us + sock->patience_us, try_connect, sock, sock->tries);
-    sock->patience_us *= 2;
-    if (sock->patience_us > RECONNECT_MAX_US) sock->patience_us = RECONNECT_MAX_US;
-}
-
 static void client_lost(struct sock *sock, const char *trouble)
 {
     if (sock->conn) sock->conn->client = NULL;
     sock->conn = NULL;
     hint(sock, SOCK_LOST, trouble);
-    again_later(sock);
 }
 
 static void server_lost(struct conn *conn)
@@ -147,19 +131,15 @@ static void tell_reset(struct conn *conn, const struct proc *from, const struct 
     sim_at(sim.now_us + sim_exponential(net.delay_us) + 50, reset, conn, at_server);
 }
 
-/* Every second each side looks whether it hears the other. */
+/* Every second the server looks whether it hears the client. */
 static void beat(void *arg, uint64_t number)
 {
     struct conn *conn = arg;
     (void)number;
-    if (!conn->client && !conn->server) return;
-    const bool heard_by_client = conn->server && answers(conn->client_proc, conn->server_proc);
-    const bool heard_by_server = conn->client && answers(conn->server_proc, conn->client_proc);
-    conn->silent_us[0] = heard_by_client ? 0 : conn->silent_us[0] + BEAT_US;
-    conn->silent_us[1] = heard_by_server ? 0 : conn->silent_us[1] + BEAT_US;
-    if (conn->client && conn->silent_us[0] > CLIENT_SILENCE_US)
-        client_lost(conn->client, "is silent");
-    if (conn->server && conn->silent_us[1] > SERVER_SILENCE_US) server_lost(conn);
+    if (!conn->server) return;
+    const bool heard = conn->client && answers(conn->server_proc, conn->client_proc);
+    conn->silent_us = heard ? 0 : conn->silent_us + BEAT_US;
+    if (conn->silent_us > SERVER_SILENCE_US) server_lost(conn);
     sim_at(sim.now_us + BEAT_US, beat, conn, 0);
 }
 
@@ -191,7 +171,6 @@ static void come_up(struct sock *sock, struct sock *server)
     server->conns = conn;
     sock->conn = conn;
     sock->connections++;
-    sock->patience_us = RECONNECT_MIN_US;
     hint(sock, SOCK_UP, "answers");
     sim_at(sim.now_us + BEAT_US, beat, conn, 0);
 }
@@ -199,14 +178,16 @@ static void come_up(struct sock *sock, struct sock *server)
 static void give_up(void *arg, uint64_t number)
 {
     struct sock *sock = arg;
-    if (sock->closed || sock->tries != number || sock->state == SOCK_UP) return;
+    (void)number;
+    if (sock->closed || sock->state != SOCK_CONNECTING) return;
     client_lost(sock, "does not finish the handshake: is one side without a key file?");
 }
 
 static void try_connect(void *arg, uint64_t number)
 {
     struct sock *sock = arg;
-    if (sock->closed || sock->tries != number || sock->conn) return;
+    (void)number;
+    if (sock->closed) return;
     const struct proc *owner = owner_of(sock->address);
     struct sock *server = server_at(sock->address);
     const bool reachable = !net_is_cut(sock->proc, owner) && !net_is_cut(owner, sock->proc);
@@ -215,7 +196,7 @@ static void try_connect(void *arg, uint64_t number)
     } else if (reachable && owner->paused_until_us <= sim.now_us) {
         come_up(sock, server);
     } else {
-        sim_at(sim.now_us + HANDSHAKE_US, give_up, sock, number);
+        sim_at(sim.now_us + HANDSHAKE_US, give_up, sock, 0);
     }
 }
 
@@ -223,7 +204,6 @@ static struct sock *sock_new(const char *address)
 {
     struct sock *sock = mem_new(sizeof *sock);
     sock->proc = proc_self();
-    sock->trouble = "is being connected";
     CHECK(str_copy(sock->address, sizeof sock->address, address));
     sock->next = all;
     all = sock;
@@ -257,7 +237,6 @@ int sock_connect(struct sock **out, const char *address, const struct sock_keys 
     struct sock *sock = sock_new(address);
     rng_secure(sock->id, sizeof sock->id);
     sock->id[0] |= 1;
-    sock->patience_us = RECONNECT_MIN_US;
     sim_at(sim.now_us + sim_exponential(net.delay_us) + 100, try_connect, sock, 0);
     *out = sock;
     return 0;

@@ -42,7 +42,8 @@ struct broker {
     int patience;
     uint64_t seen[SEEN_MAX]; /* request ids in order, without pings */
     uint32_t seen_count;
-    uint32_t said_ms; /* the timeout in the last of them */
+    uint32_t said_ms;       /* the timeout in the last of them */
+    struct sock_peer asker; /* of the last of them */
 };
 
 static struct err err;
@@ -113,6 +114,7 @@ static void answer(struct broker *broker, const struct sock_peer *peer,
     }
     const bool before = seen_before(broker, id);
     broker->said_ms = request->timeout_ms;
+    broker->asker = *peer;
     if (broker->manner == IGNORES || (broker->manner == ANSWERS_REPEATS && !before)) return;
     if (broker->manner == SAYS_UNAVAILABLE && broker->patience-- > 0)
         refuse(broker, peer, id, VLMQ__CODE__CODE_UNAVAILABLE, "Redis sleeps");
@@ -446,6 +448,38 @@ TEST(link, leaves_a_silent_broker_and_comes_back_from_a_dead_one)
     broker_close(&two[used]);
 }
 
+/* Its machine may be gone without a word: then the old connection stands for a quarter of an hour.
+ * A new one goes by another name, so that the broker cannot mistake it for the old. */
+TEST(link, connects_anew_to_a_single_silent_broker)
+{
+    UNUSED_STATE;
+    struct broker broker;
+    struct link_event event;
+    broker_start(&broker, ANSWERS);
+    struct link *link = open_to_one(&broker);
+    ask(link, 2 * PATIENCE_MS, 0);
+    EXPECT_EQ(next(link, &event), LINK_ANSWER);
+    broker_pause(&broker);
+    const struct sock_peer before = broker.asker;
+    const uint64_t id = ask(link, 2 * PATIENCE_MS, 0);
+    for (int64_t ms = 0; ms < LINK_SILENCE_MS; ms += LINK_PING_MS) {
+        link_next(link, &event, NULL, 0, 20);
+        EXPECT_EQ(event.kind, LINK_NOTHING);
+        atomic_fetch_add(&clock_ahead_ms, LINK_PING_MS);
+    }
+    EXPECT_EQ(next(link, &event), LINK_MOVED);
+    broker_resume(&broker);
+    EXPECT_EQ(next(link, &event), LINK_ANSWER);
+    EXPECT_EQ(event.request_id, id);
+    ask(link, PATIENCE_MS, 0);
+    EXPECT_EQ(next(link, &event), LINK_ANSWER);
+    link_close(link);
+    broker_pause(&broker);
+    EXPECT_EQ(broker.asker.id_bytes, before.id_bytes);
+    EXPECT(memcmp(broker.asker.id, before.id, before.id_bytes) != 0);
+    broker_close(&broker);
+}
+
 TEST(link, notices_a_dead_broker_without_open_requests)
 {
     UNUSED_STATE;
@@ -682,6 +716,7 @@ int main(void)
         RUN(link, waits_for_a_broker_that_starts_late),
         RUN(link, resends_to_a_broker_that_was_restarted),
         RUN(link, leaves_a_silent_broker_and_comes_back_from_a_dead_one),
+        RUN(link, connects_anew_to_a_single_silent_broker),
         RUN(link, notices_a_dead_broker_without_open_requests),
         RUN(link, passes_over_addresses_where_nobody_is),
         RUN(link, brings_pushed_messages),

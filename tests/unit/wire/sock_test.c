@@ -625,9 +625,13 @@ TEST(sock, client_does_not_queue_without_a_connection)
     EXPECT(!sock_send(client, "x", 1));
     EXPECT_EQ(sock_state(client), SOCK_LOST);
     EXPECT_TEXT(sock_trouble(client), "cannot be reached");
-    /* It connects by itself when somebody listens there at last. */
+    /* Lost is lost, also when somebody listens there at last; a new one connects. */
     server = listen_on(address, NULL);
+    sock_poll(client, NULL, 0, 200);
+    EXPECT_EQ(sock_state(client), SOCK_LOST);
+    sock_close(client);
     struct sock_peer peer;
+    client = connect_to(server, NULL);
     EXPECT(client_sends(client, server, "late"));
     EXPECT(server_gets(server, &peer, "late"));
     sock_close(client);
