@@ -91,6 +91,12 @@ void disk_watch(struct disk *disk, const char *output)
     CHECK(disk != NULL && output != NULL);
 }
 
+void disk_full(struct disk *disk, const char *output)
+{
+    CHECK(disk != NULL && output != NULL);
+    world.disk_low = true;
+}
+
 bool disk_is_low(const struct disk *disk)
 {
     CHECK(disk != NULL);
