@@ -257,12 +257,21 @@ static void attention(struct cases *cases, const struct attention_case *c)
     problem->attention.scale = c->sharpness / sqrtf((float)c->head_dim);
     if (c->lengths) {
         problem->per_item = mem_new(c->sequences * sizeof *problem->per_item);
-        for (uint32_t s = 0; s < c->sequences; s++) /* the first is whole, one is empty */
-            problem->per_item[s] = s == 0 ? c->k_tokens : (s - 1) * 7 % c->k_tokens;
+        problem->per_item[0] = c->k_tokens;
+        for (uint32_t s = 1; s < c->sequences; s++) /* one is empty, one has one key */
+            problem->per_item[s] = s < 3 ? s - 1 : (s - 2) * 7 % c->k_tokens;
     }
     problem->flops = 4.0 * c->sequences * c->q_tokens * c->k_tokens * (double)width;
-    /* In half-width types a backend may round probabilities before it sums with them. */
-    tolerate(problem, c->dtype, (c->dtype == DTYPE_F32 ? 1.5 : 5) * c->sharpness);
+    tolerate(problem, c->dtype, c->dtype == DTYPE_F32 ? 1.5 * c->sharpness : 1);
+    if (c->dtype == DTYPE_F32) return;
+    /* A backend may round probabilities to the type before it sums with them. Rounding to n bits is
+     * wrong by 2^-n / sqrt(3) / sqrt(2) of a number, root mean square: 1.6e-3 in bf16 (n = 8),
+     * 2e-4 in f16 (11). It is in the answer as often as in a probability, since errors and values
+     * are independent; beside it both answers are rounded. Together sqrt(3) of it: 2.8e-3 and
+     * 3.5e-4, of which the worst of many rows of 64 numbers has 1.5 times as much. The largest
+     * number is off by a unit of its last place, and by less than half of one more. */
+    problem->tolerance_l2 *= 4.5;
+    problem->tolerance_max *= 1.5;
 }
 
 static void attentions(struct cases *cases)
@@ -289,6 +298,7 @@ static void attentions(struct cases *cases)
         {3, 67, 67, 2, 2, 128, 0, false, true, true, 1, 0},
         {2, 19, 150, 4, 2, 128, 0, true, false, true, 1, 0},
         {1, 140, 64, 1, 1, 64, 0, false, false, true, 20, 0},
+        {1, 65, 577, 1, 1, 64, 0, false, false, true, 1, 0},
     };
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (size_t t = 0; t < REALS_COUNT; t++) {
