@@ -237,7 +237,7 @@ TEST(spec, words_of_an_option_are_listed)
 {
     UNUSED_STATE;
     EXPECT_TEXT(spec_values("probe", "fault", &arena),
-                "none retry always input device crash poison");
+                "none retry always input device crash poison full");
     EXPECT_TEXT(spec_values("probe", "tasks", &arena), "");
     EXPECT_TEXT(spec_values("probe", "nosuch", &arena), "");
 }

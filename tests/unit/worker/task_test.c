@@ -218,6 +218,8 @@ TEST(task, faults_end_as_they_say)
     expect_fault(bench, VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_DEVICE, 1, ERR_UNAVAILABLE,
                  JOB_DEVICE_FAILED);
     expect_fault(bench, VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_DEVICE, 2, 0, JOB_DEVICE_FINE);
+    expect_fault(bench, VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_FULL, 1, ERR_FULL, JOB_DEVICE_FINE);
+    expect_fault(bench, VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_FULL, 2, 0, JOB_DEVICE_FINE);
 }
 
 TEST(task, fault_shows_in_every_nth_task_only)

@@ -59,6 +59,36 @@ TEST(worker, failures_are_held_against_what_caused_them)
     EXPECT_EQ(end_of(scene), WORKER_DRAINED);
 }
 
+TEST(worker, full_disk_is_charged_to_no_task_and_lets_the_worker_rest)
+{
+    SCENE;
+    struct offer first, second;
+    Vlmq__Jobs__Probe probe = VLMQ__JOBS__PROBE__INIT;
+    probe.fault = VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_FULL;
+    probe.fault_every = 1;
+    probe.task_ms = 300;
+    probe.items = 1;
+    offer_fill(&first, &probe, "00001");
+    (void)offer_of(&second, 0);
+    start(scene);
+    peer_expect_take(peer, 2, 1);
+    grant_one(peer, &first);
+    peer_expect_take(peer, 1, 1);
+    peer_expect(peer, VLMQ__TYPE__FAIL);
+    EXPECT_EQ(((const Vlmq__Fail *)peer->got.body)->blame, VLMQ__BLAME__BLAME_DEVICE);
+    EXPECT_EQ(((const Vlmq__Fail *)peer->got.body)->code, VLMQ__CODE__CODE_FULL);
+    peer_answer(peer, VLMQ__TYPE__FAIL_ANSWER, &fail_answer.base);
+    grant_one(peer, &second); /* of the take that was parked before */
+    peer_expect(peer, VLMQ__TYPE__YIELD);
+    EXPECT_TEXT(((const Vlmq__Yield *)peer->got.body)->attempt->lease, second.lease);
+    peer_answer(peer, VLMQ__TYPE__YIELD_ANSWER, &yield_answer.base);
+    const int64_t end_us = clock_mono_us() + 1000 * 1000;
+    while (clock_mono_us() < end_us) (void)peer_take_in(peer, 200);
+    EXPECT(!peer->take);
+    stop(scene);
+    EXPECT_EQ(end_of(scene), WORKER_DRAINED);
+}
+
 TEST(worker, crash_takes_the_process_after_the_first_renewal)
 {
     SCENE;
@@ -195,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN_SCENE(runs_a_grant_and_reports_it_done),
         RUN_SCENE(failures_are_held_against_what_caused_them),
+        RUN_SCENE(full_disk_is_charged_to_no_task_and_lets_the_worker_rest),
         RUN_SCENE(crash_takes_the_process_after_the_first_renewal),
         RUN_SCENE(refused_result_fails_the_task_for_good),
         RUN_SCENE(done_of_a_cancelled_job_becomes_a_yield),

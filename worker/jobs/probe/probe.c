@@ -51,7 +51,7 @@ static int check_values(const Vlmq__Jobs__Probe *probe, struct err *err)
     if (probe->items > ITEMS_MAX)
         return err_set(err, ERR_INVALID, "--items: at most %d", ITEMS_MAX);
     if (probe->task_ms > TASK_MS_MAX) return err_set(err, ERR_INVALID, "--task-ms: at most a day");
-    if (probe->fault > VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_POISON)
+    if (probe->fault > VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_FULL)
         return err_set(err, ERR_INVALID, "--fault: this worker does not know fault %d",
                        (int)probe->fault);
     return 0;
@@ -149,6 +149,7 @@ static int show_fault(const struct job_env *env, const Vlmq__Jobs__Probe *probe,
         return err_set(err, ERR_UNAVAILABLE, "a probe's fault: the device is poisoned");
     case VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_NONE:
     case VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_CRASH:
+    case VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_FULL:
     case _VLMQ__JOBS__PROBE_FAULT_IS_INT_SIZE:
         break;
     }
@@ -196,6 +197,9 @@ static int count_items(const struct job_env *env, const Vlmq__Jobs__Probe *probe
         job_progress_set(env, progress);
     }
     progress->items = progress->items_ok = (int64_t)probe->items;
+    const bool is_full = probe->fault == VLMQ__JOBS__PROBE_FAULT__PROBE_FAULT_FULL;
+    if (is_full && has_fault(env, probe) && env->attempt == 1)
+        return err_set(err, ERR_FULL, "a probe's fault: the disk is full");
     return 0;
 }
 
