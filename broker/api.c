@@ -7,12 +7,6 @@
 
 #include <string.h>
 
-_Static_assert((int)ERR_INVALID == VLMQ__CODE__CODE_INVALID, "proto and base agree");
-_Static_assert((int)ERR_STALE == VLMQ__CODE__CODE_STALE, "proto and base agree");
-_Static_assert((int)ERR_UNAVAILABLE == VLMQ__CODE__CODE_UNAVAILABLE, "proto and base agree");
-_Static_assert((int)ERR_DENIED == VLMQ__CODE__CODE_DENIED, "proto and base agree");
-_Static_assert((int)ERR_FULL == VLMQ__CODE__CODE_FULL, "proto and base agree");
-
 static void answer_error(struct broker *b, struct request *r, enum err_code code, const char *msg)
 {
     char text[ERR_MSG_BYTES];
