@@ -4,7 +4,8 @@
  *               [--list | --time | --repeat COUNT | --self-test]
  *
  * For each problem (op, shape, types, inputs): the answer is close to the reference's, and its bits
- * are the same when the op runs again, on other numbers of threads, and over any cut of the items.
+ * are the same when the op runs again, on other numbers of threads, over any cut of the items, and
+ * as a pass that comes a second time.
  * A row of the table: the error of the worst row of the answer (root of the mean square, and the
  * largest, both relative to the row's size), and what differs. Exit status 1: something does.
  *
@@ -99,22 +100,54 @@ static struct error compare(const struct tensor *shape, const void *expected, co
     return error;
 }
 
-/* The op over all items in one call, or cut into 1, 2, 3, 5, 8, … of them. */
+/* How an op is given: over all items in one call; over 1, 2, 3, 5, 8, … of them at a time; or as a
+ * pass that comes a second time, for which some devices have a way of their own. */
+enum way { WAY_WHOLE, WAY_CUT, WAY_PASS };
+
+static void run_whole(void *context)
+{
+    struct run *run = context;
+    run_items(run, 0, run->problem->items);
+}
+
+static void run_cut(struct run *run)
+{
+    const int64_t items = run->problem->items;
+    int64_t at = 0, step = 1, next = 2;
+    while (at < items) {
+        if (step > items - at) step = items - at;
+        run_items(run, at, step);
+        at += step;
+        const int64_t sum = step + next;
+        step = next;
+        next = sum;
+    }
+}
+
+static void run_pass(struct run *run)
+{
+    backend_pass(run->backend, run, (uint32_t[BACKEND_PASS_SHAPE]){0}, run_whole, run);
+}
+
 static int answer_of(struct answer *answer, const struct problem *problem, struct backend *backend,
-                     bool cut, struct err *err)
+                     enum way way, struct err *err)
 {
     struct run run;
     int rc = run_open(&run, problem, backend, err);
     if (rc) return rc;
     run_reset(&run);
-    int64_t at = 0, step = cut ? 1 : problem->items, next = 2;
-    while (at < problem->items) {
-        if (step > problem->items - at) step = problem->items - at;
-        run_items(&run, at, step);
-        at += step;
-        const int64_t sum = step + next;
-        step = next;
-        next = sum;
+    switch (way) {
+    case WAY_WHOLE:
+        run_whole(&run);
+        break;
+    case WAY_CUT:
+        run_cut(&run);
+        break;
+    case WAY_PASS:
+        run_pass(&run);
+        run_reset(&run);
+        run_pass(&run);
+        break;
     }
     rc = run_answer(&run, answer, err);
     run_close(&run);
@@ -136,25 +169,27 @@ enum {
     FAULT_BATCH = 4,
     FAULT_THREADS = 8,
     FAULT_TWIN = 16,
-    FAULT_CALL = 32
+    FAULT_PASS = 32,
+    FAULT_CALL = 64
 };
 
 static void print_row(const struct problem *problem, const struct error *error, int faults)
 {
-    printf("%-78s %9.2e %9.2e %s%s%s%s%s%s%s\n", problem->name, error->l2, error->max,
+    printf("%-78s %9.2e %9.2e %s%s%s%s%s%s%s%s\n", problem->name, error->l2, error->max,
            faults ? "FAILED" : "ok", faults & FAULT_NUMBERS ? " numbers" : "",
            error->differs_where_special ? " infinities" : "",
            faults & FAULT_REPEAT ? " repeated" : "", faults & FAULT_BATCH ? " batch" : "",
-           faults & FAULT_THREADS ? " threads" : "", faults & FAULT_TWIN ? " set" : "");
+           faults & FAULT_THREADS ? " threads" : "", faults & FAULT_TWIN ? " set" : "",
+           faults & FAULT_PASS ? " pass" : "");
 }
 
 /* Another run of a problem must give the same bits: a fault, or 0. */
 static int rerun(const struct problem *problem, const struct answer *expected,
-                 struct backend *backend, bool cut, int fault)
+                 struct backend *backend, enum way way, int fault)
 {
     struct answer answer;
     struct err err;
-    if (answer_of(&answer, problem, backend, cut, &err)) {
+    if (answer_of(&answer, problem, backend, way, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         return FAULT_CALL;
     }
@@ -194,11 +229,11 @@ static int judge(struct suite *suite, const struct problem *problem)
     struct err err;
     int faults = 0;
     if (is_without(suite, problem)) return judge_refusal(suite, problem);
-    if (answer_of(&expected, problem, suite->reference, false, &err)) {
+    if (answer_of(&expected, problem, suite->reference, WAY_WHOLE, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         return FAULT_CALL;
     }
-    if (answer_of(&answer, problem, suite->backend[0], false, &err)) {
+    if (answer_of(&answer, problem, suite->backend[0], WAY_WHOLE, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         answer_free(&expected);
         return FAULT_CALL;
@@ -218,12 +253,15 @@ static int judge(struct suite *suite, const struct problem *problem)
         worst.max = fmax(worst.max, error.max);
         worst.differs_where_special |= error.differs_where_special;
     }
-    faults |= rerun(problem, &answer, suite->backend[0], false, FAULT_REPEAT);
-    if (problem->items > 1) faults |= rerun(problem, &answer, suite->backend[0], true, FAULT_BATCH);
+    faults |= rerun(problem, &answer, suite->backend[0], WAY_WHOLE, FAULT_REPEAT);
+    if (problem->items > 1)
+        faults |= rerun(problem, &answer, suite->backend[0], WAY_CUT, FAULT_BATCH);
+    if (suite->backend[0]->driver->pass)
+        faults |= rerun(problem, &answer, suite->backend[0], WAY_PASS, FAULT_PASS);
     for (int i = 1; i < THREADS_MAX; i++)
-        faults |= rerun(problem, &answer, suite->backend[i], false, FAULT_THREADS);
+        faults |= rerun(problem, &answer, suite->backend[i], WAY_WHOLE, FAULT_THREADS);
     if (suite->twin && !has_own_bits(problem, suite))
-        faults |= rerun(problem, &answer, suite->twin, false, FAULT_TWIN);
+        faults |= rerun(problem, &answer, suite->twin, WAY_WHOLE, FAULT_TWIN);
     answer_free(&expected);
     answer_free(&answer);
     if (!suite->is_quiet) print_row(problem, &worst, faults);
@@ -315,7 +353,8 @@ static int suite_time(const struct suite *suite)
     return rc;
 }
 
-/* How many of `count` answers differ from the first one; -1: there is none. */
+/* How many of `count` answers differ from the first one, every second one of a pass; -1: there is
+ * none. */
 static int64_t count_different(const struct problem *problem, struct backend *backend,
                                int64_t count, struct err *err)
 {
@@ -325,7 +364,10 @@ static int64_t count_different(const struct problem *problem, struct backend *ba
     if (run_open(&run, problem, backend, err)) return -1;
     for (int64_t i = 0; i < count && different >= 0; i++) {
         run_reset(&run);
-        run_items(&run, 0, problem->items);
+        if (i % 2)
+            run_pass(&run);
+        else
+            run_whole(&run);
         if (run_answer(&run, i ? &answer : &first, err)) {
             different = -1;
             break;

@@ -176,6 +176,12 @@ static int open_weight(struct run *run, struct err *err)
                               problem->weight_dtype, err);
 }
 
+static int no_memory(struct run *run, struct err *err)
+{
+    run_close(run);
+    return err_set(err, ERR_LIMIT, "%s: no memory on the device", run->problem->name);
+}
+
 int run_open(struct run *run, const struct problem *problem, struct backend *backend,
              struct err *err)
 {
@@ -185,10 +191,13 @@ int run_open(struct run *run, const struct problem *problem, struct backend *bac
         if (operand->tensor.rank == 0 || is_on_host(problem, slot)) continue;
         if (operand->same_as != SLOT_NONE) continue;
         run->data[slot] = backend_alloc(backend, tensor_bytes(&operand->tensor));
-        if (!run->data[slot]) {
-            run_close(run);
-            return err_set(err, ERR_LIMIT, "%s: no memory on the device", problem->name);
-        }
+        if (!run->data[slot]) return no_memory(run, err);
+    }
+    if (problem->per_item) {
+        const size_t bytes = (size_t)problem->items * sizeof *run->per_item;
+        run->per_item = backend_alloc(backend, bytes);
+        if (!run->per_item) return no_memory(run, err);
+        backend_write(backend, run->per_item, problem->per_item, bytes);
     }
     for (int slot = 0; slot < SLOTS_COUNT; slot++)
         if (problem->operand[slot].tensor.rank && problem->operand[slot].same_as != SLOT_NONE)
@@ -203,8 +212,10 @@ void run_close(struct run *run)
     for (int slot = 0; slot < SLOTS_COUNT; slot++)
         if (run->problem->operand[slot].same_as == SLOT_NONE)
             backend_free(run->backend, run->data[slot]);
+    backend_free(run->backend, run->per_item);
     backend_weight_free(run->backend, run->weight);
     memset(run->data, 0, sizeof run->data);
+    run->per_item = NULL;
     run->weight = NULL;
 }
 
@@ -246,7 +257,7 @@ static void run_attention(struct run *run, int64_t first, int64_t count)
     op.v = view(run, SLOT_V, first, count).data;
     op.out = view(run, SLOT_OUT, first, count).data;
     op.sequences = (uint32_t)count;
-    op.lengths = problem->per_item ? problem->per_item + first : NULL;
+    op.lengths = run->per_item ? run->per_item + first : NULL;
     op_attention(run->backend, &op);
 }
 
@@ -284,7 +295,7 @@ void run_items(struct run *run, int64_t first, int64_t count)
         op_embed(backend, &(struct op_embed){x, table, position, out});
         return;
     case OP_ROWS:
-        op_rows(backend, &(struct op_rows){x, out, problem->per_item + first});
+        op_rows(backend, &(struct op_rows){x, out, run->per_item + first});
         return;
     case OP_POOL:
         op_pool(backend, &(struct op_pool){x, out, problem->grid, problem->window});

@@ -88,6 +88,7 @@ struct run {
     const struct problem *problem;
     struct backend *backend;
     void *data[SLOTS_COUNT];
+    uint32_t *per_item;
     struct backend_weight *weight;
 };
 

@@ -6,6 +6,7 @@
 
 #include <malloc.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 static struct {
     int after; /* < 0: never */
     cudaError_t error;
-} failing[CUDA_EMULATED_CALLS_COUNT] = {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}};
+} failing[CUDA_EMULATED_CALLS_COUNT] = {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}};
 
 static cudaError_t last, poison;
 static atomic_size_t used_bytes; /* as the heap rounds them */
@@ -32,6 +33,34 @@ static struct {
     size_t shared_bytes;
 } asked[KERNELS_MAX];
 static int asked_count;
+
+/* What a graph gives again; it and what was made of it share the list. */
+struct work {
+    void (*run)(void *argument);
+    void (*drop)(void *argument);
+    void *argument;
+};
+
+struct works {
+    int owners;
+    size_t count, room;
+    struct work *work;
+};
+
+struct cuda_emulated_graph {
+    struct works *works;
+};
+
+struct cuda_emulated_exec {
+    struct works *works;
+};
+
+static struct {
+    cudaStream_t stream; /* NULL: nothing is recorded */
+    struct works *works;
+    bool is_spoilt;
+} recording;
+static uint64_t graphs;
 
 /* Those after which a context gives nothing else. */
 static int is_poison(cudaError_t error)
@@ -82,14 +111,127 @@ cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64
 {
     size_t most = SHARED_BYTES;
     read_environment();
-    const cudaError_t error = begin(CUDA_EMULATED_LAUNCH);
-    if (error) return error;
+    const cudaError_t error = recording.stream ? poison : begin(CUDA_EMULATED_LAUNCH);
+    if (error) return told(error);
     for (int i = 0; i < asked_count; i++)
         if (asked[i].kernel == kernel) most = asked[i].shared_bytes;
     if (shared_bytes > most || threads < 1 || threads > THREADS_MAX || blocks < 1 ||
         blocks > GRID_MAX)
         return told(cudaErrorInvalidValue);
     return cudaSuccess;
+}
+
+bool cuda_emulated_is_recording(cudaStream_t stream)
+{
+    return recording.stream && recording.stream == stream;
+}
+
+static void *grown(void *data, size_t bytes)
+{
+    void *more = realloc(data, bytes);
+    if (more) return more;
+    fprintf(stderr, "cuda_emulated: out of memory\n");
+    abort();
+}
+
+void cuda_emulated_record(void (*run)(void *argument), void (*drop)(void *argument), void *argument)
+{
+    struct works *works = recording.works;
+    if (works->count == works->room) {
+        works->room = works->room ? 2 * works->room : 64;
+        works->work = grown(works->work, works->room * sizeof *works->work);
+    }
+    works->work[works->count++] = (struct work){run, drop, argument};
+}
+
+uint64_t cuda_emulated_graphs(void)
+{
+    return graphs;
+}
+
+static void disown(struct works *works)
+{
+    if (--works->owners) return;
+    for (size_t i = 0; i < works->count; i++) works->work[i].drop(works->work[i].argument);
+    free(works->work);
+    free(works);
+}
+
+/* For calls that a recording does not survive. */
+static cudaError_t spoil(void)
+{
+    if (!recording.stream) return cudaSuccess;
+    recording.is_spoilt = true;
+    return told(cudaErrorStreamCaptureUnsupported);
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+    (void)mode;
+    if (poison) return told(poison);
+    if (!stream || recording.stream) return told(cudaErrorStreamCaptureUnsupported);
+    recording.stream = stream;
+    recording.is_spoilt = false;
+    recording.works = grown(NULL, sizeof *recording.works);
+    *recording.works = (struct works){.owners = 1};
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    struct works *works = recording.works;
+    *graph = NULL;
+    if (!recording.stream || recording.stream != stream) return told(cudaErrorInvalidValue);
+    recording.stream = NULL;
+    if (recording.is_spoilt || poison) {
+        disown(works);
+        return told(poison ? poison : cudaErrorStreamCaptureInvalidated);
+    }
+    *graph = grown(NULL, sizeof **graph);
+    (*graph)->works = works;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t graph,
+                                          unsigned long long flags)
+{
+    const cudaError_t error = begin(CUDA_EMULATED_GRAPH);
+    (void)flags;
+    *exec = NULL;
+    if (error) return error;
+    *exec = grown(NULL, sizeof **exec);
+    (*exec)->works = graph->works;
+    graph->works->owners++;
+    return cudaSuccess;
+}
+
+/* A kernel that fails is one of the device, told wherever it is looked at next. */
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    (void)stream;
+    if (poison) return told(poison);
+    if (recording.stream) return spoil();
+    graphs++;
+    for (size_t i = 0; i < exec->works->count; i++) {
+        const cudaError_t error = begin(CUDA_EMULATED_LAUNCH);
+        if (error) return is_poison(error) ? cudaSuccess : error;
+        exec->works->work[i].run(exec->works->work[i].argument);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    disown(graph->works);
+    free(graph);
+    return poison ? told(poison) : cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    disown(exec->works);
+    free(exec);
+    return poison ? told(poison) : cudaSuccess;
 }
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value)
@@ -196,6 +338,7 @@ static cudaError_t allocate(void **data, size_t bytes)
 cudaError_t cudaMalloc(void **data, size_t bytes)
 {
     *data = NULL;
+    if (recording.stream) return spoil();
     if (bytes > memory_bytes() - atomic_load(&used_bytes)) return told(cudaErrorMemoryAllocation);
     const cudaError_t error = allocate(data, bytes);
     if (!*data) return error;
@@ -218,6 +361,7 @@ cudaError_t cudaFreeHost(void *data)
 
 cudaError_t cudaFree(void *data)
 {
+    if (data && recording.stream) return spoil();
     if (data) atomic_fetch_sub(&used_bytes, malloc_usable_size(data));
     return cudaFreeHost(data);
 }
@@ -232,7 +376,7 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
                               size_t width, size_t height, enum cudaMemcpyKind kind,
                               cudaStream_t stream)
 {
-    const cudaError_t error = begin(CUDA_EMULATED_COPY);
+    const cudaError_t error = recording.stream ? spoil() : begin(CUDA_EMULATED_COPY);
     (void)kind;
     (void)stream;
     if (error) return error;
@@ -244,7 +388,7 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
 
 cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t stream)
 {
-    const cudaError_t error = begin(CUDA_EMULATED_COPY);
+    const cudaError_t error = recording.stream ? spoil() : begin(CUDA_EMULATED_COPY);
     (void)stream;
     if (error) return error;
     if (bytes) memset(data, value, bytes);
@@ -277,13 +421,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
-    (void)stream;
+    if (cuda_emulated_is_recording(stream)) return spoil();
     return poison ? told(poison) : cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-    (void)stream;
+    if (cuda_emulated_is_recording(stream)) return spoil();
     return begin(CUDA_EMULATED_SYNC);
 }
 
@@ -368,6 +512,10 @@ static const struct {
      "too many resources requested for launch"},
     {cudaErrorLaunchTimeout, "cudaErrorLaunchTimeout", "the launch timed out and was terminated"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+     "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"},
 };
 
 const char *cudaGetErrorName(cudaError_t error)

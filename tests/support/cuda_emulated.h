@@ -1,6 +1,9 @@
 /* cuda_emulated.h - what the CUDA backend calls of the CUDA runtime, on the host's memory.
  *
- * Every call is done when it returns, so that streams and events are in order by nature. Memory of
+ * Every call is done when it returns, so that streams and events are in order by nature, but those
+ * that are recorded for a graph: kernels run when it is launched, with the arguments that they were
+ * given; what would have to wait for the stream ends the recording, and so does a copy, which a
+ * device would record. Memory of
  * the device is exact blocks of the host's heap: AddressSanitizer sees what is outside. Errors:
  * a kernel whose launch is refused (cudaGetLastError), and those that a test asks for with
  * cuda_emulated_fail. One thread at a time. Semantics: NVIDIA's "CUDA Runtime API" reference.
@@ -12,6 +15,7 @@
 #ifndef TESTS_SUPPORT_CUDA_EMULATED_H
 #define TESTS_SUPPORT_CUDA_EMULATED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +36,9 @@ typedef enum cudaError {
     cudaErrorIllegalAddress = 700,
     cudaErrorLaunchOutOfResources = 701,
     cudaErrorLaunchTimeout = 702,
-    cudaErrorLaunchFailure = 719
+    cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureInvalidated = 901
 } cudaError_t;
 
 enum cudaMemcpyKind {
@@ -41,6 +47,11 @@ enum cudaMemcpyKind {
     cudaMemcpyDeviceToHost,
     cudaMemcpyDeviceToDevice,
     cudaMemcpyDefault
+};
+enum cudaStreamCaptureMode {
+    cudaStreamCaptureModeGlobal,
+    cudaStreamCaptureModeThreadLocal,
+    cudaStreamCaptureModeRelaxed
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaDeviceAttr {
@@ -51,6 +62,8 @@ enum cudaDeviceAttr {
 
 typedef struct cuda_emulated_stream *cudaStream_t;
 typedef struct cuda_emulated_event *cudaEvent_t;
+typedef struct cuda_emulated_graph *cudaGraph_t;
+typedef struct cuda_emulated_exec *cudaGraphExec_t;
 
 #define cudaStreamNonBlocking  1u
 #define cudaEventDisableTiming 2u
@@ -89,6 +102,13 @@ cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end);
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t graph,
+                                          unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaGetLastError(void);
 cudaError_t cudaPeekAtLastError(void);
 const char *cudaGetErrorName(cudaError_t error);
@@ -101,6 +121,7 @@ enum cuda_emulated_call {
     CUDA_EMULATED_LAUNCH,
     CUDA_EMULATED_COPY,
     CUDA_EMULATED_SYNC,
+    CUDA_EMULATED_GRAPH, /* to make one */
     CUDA_EMULATED_CALLS_COUNT
 };
 /* Lets `after` calls pass; all that follow fail with error, until it is called with after < 0. An
@@ -110,6 +131,13 @@ void cuda_emulated_fail(enum cuda_emulated_call call, int after, cudaError_t err
 /* For cuda_fibers.h: what the launch of a kernel with so much shared memory gives. */
 cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64_t blocks,
                                  uint64_t threads);
+/* For what puts work into a stream: whether it is being recorded, and then the work instead. run
+ * gets argument, which is freed by `drop` when no graph needs it any more. */
+bool cuda_emulated_is_recording(cudaStream_t stream);
+void cuda_emulated_record(void (*run)(void *argument), void (*drop)(void *argument),
+                          void *argument);
+/* How many graphs were launched. */
+uint64_t cuda_emulated_graphs(void);
 
 #ifdef __cplusplus
 }

@@ -9,13 +9,19 @@
 
 struct matmul {
     struct backend *cpu;
+    cudaStream_t stream;
+};
+
+struct recorded {
+    struct matmul *matmul;
+    struct matmul_job job;
 };
 
 int matmul_open(struct matmul **matmul, cudaStream_t stream, struct err *err)
 {
     struct matmul *new = mem_new(sizeof *new);
     const int rc = backend_open(&new->cpu, "cpu", 1, err);
-    (void)stream;
+    new->stream = stream;
     if (rc)
         mem_free(new);
     else
@@ -46,14 +52,8 @@ static void check_aligned(const void *data, int64_t columns, enum dtype dtype)
     CHECK((uintptr_t)data % alignment == 0);
 }
 
-int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *err)
+static void check(const struct matmul_job *job)
 {
-    const struct tensor weight = matrix(job->weight, job->dtype, job->width, job->depth);
-    struct op_linear op = {.x = matrix(job->x, job->dtype, job->rows, job->depth),
-                           .out = matrix(job->out, job->out_dtype, job->rows, job->width),
-                           .activation = ACTIVATION_NONE};
-    struct backend_weight *packed;
-    float *bias = NULL;
     CHECK(dtype_is_real(job->dtype));
     CHECK(job->out_dtype == job->dtype || job->out_dtype == DTYPE_F32);
     check_aligned(job->x, job->depth, job->dtype);
@@ -61,6 +61,16 @@ int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *
     check_aligned(job->out, job->width, job->out_dtype);
     check_aligned(job->residual, job->width, job->out_dtype);
     CHECK((uintptr_t)job->bias % 16 == 0);
+}
+
+static int run(struct matmul *matmul, const struct matmul_job *job, struct err *err)
+{
+    const struct tensor weight = matrix(job->weight, job->dtype, job->width, job->depth);
+    struct op_linear op = {.x = matrix(job->x, job->dtype, job->rows, job->depth),
+                           .out = matrix(job->out, job->out_dtype, job->rows, job->width),
+                           .activation = ACTIVATION_NONE};
+    struct backend_weight *packed;
+    float *bias = NULL;
     int rc = backend_weight_new(matmul->cpu, &packed, &weight, 1, job->depth, job->dtype, err);
     if (rc) return rc;
     if (job->bias) {
@@ -75,4 +85,21 @@ int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *
     backend_weight_free(matmul->cpu, packed);
     mem_free(bias);
     return rc;
+}
+
+static void run_recorded(void *argument)
+{
+    const struct recorded *recorded = argument;
+    struct err err;
+    CHECK(run(recorded->matmul, &recorded->job, &err) == 0);
+}
+
+int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *err)
+{
+    check(job);
+    if (!cuda_emulated_is_recording(matmul->stream)) return run(matmul, job, err);
+    struct recorded *recorded = mem_new(sizeof *recorded);
+    *recorded = (struct recorded){matmul, *job};
+    cuda_emulated_record(run_recorded, mem_free, recorded);
+    return 0;
 }

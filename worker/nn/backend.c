@@ -75,31 +75,51 @@ void backend_close(struct backend *backend)
 
 void *backend_alloc(struct backend *backend, size_t bytes)
 {
+    CHECK(!backend->in_pass);
     return backend->driver->alloc(backend, bytes);
 }
 
 void backend_free(struct backend *backend, void *data)
 {
+    CHECK(!backend->in_pass);
     if (data) backend->driver->free(backend, data);
 }
 
 void backend_write(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
+    CHECK(!backend->in_pass);
     if (!backend->err.code) backend->driver->write(backend, dst, src, bytes);
 }
 
 void backend_write_ahead(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
+    CHECK(!backend->in_pass);
     if (!backend->err.code) backend->driver->write_ahead(backend, dst, src, bytes);
 }
 
 void backend_read(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
+    CHECK(!backend->in_pass);
     if (!backend->err.code) backend->driver->read(backend, dst, src, bytes);
+}
+
+void backend_pass(struct backend *backend, const void *owner,
+                  const uint32_t shape[BACKEND_PASS_SHAPE], void (*ops)(void *context),
+                  void *context)
+{
+    if (backend->err.code) return;
+    CHECK(!backend->in_pass);
+    backend->in_pass = true;
+    if (backend->driver->pass)
+        backend->driver->pass(backend, owner, shape, ops, context);
+    else
+        ops(context);
+    backend->in_pass = false;
 }
 
 int backend_sync(struct backend *backend, struct err *err)
 {
+    CHECK(!backend->in_pass);
     backend->driver->sync(backend);
     if (!backend->err.code) return 0;
     return err_set(err, backend->err.code, "%s", backend->err.msg);
@@ -123,11 +143,13 @@ int backend_weight_new(struct backend *backend, struct backend_weight **weight,
                        enum dtype dtype, struct err *err)
 {
     check_parts(parts, parts_count, columns);
+    CHECK(!backend->in_pass);
     CHECK(dtype_is_real(dtype) || dtype == DTYPE_I8);
     return backend->driver->weight_new(backend, weight, parts, parts_count, columns, dtype, err);
 }
 
 void backend_weight_free(struct backend *backend, struct backend_weight *weight)
 {
+    CHECK(!backend->in_pass);
     if (weight) backend->driver->weight_free(backend, weight);
 }

@@ -5,7 +5,8 @@
  * every later op does nothing, and backend_sync tells it. On the CPU, ops are done when they
  * return; elsewhere, data that an op reads or writes must stay as it is until the next sync.
  *
- * Models call ops through ops.h, which checks shapes once, for every backend. What an op computes:
+ * Models call ops through ops.h, which checks shapes once, for every backend. All that an op points
+ * to is memory of the device. What an op computes:
  *   - Tensors of numbers ("real": f32, bf16, f16) are dense; each op says which types it takes.
  *     All sums are at least f32. A result is rounded once, where it is stored.
  *   - A row's bits depend on that row's input and the weights alone: not on the other rows, their
@@ -73,8 +74,9 @@ struct op_norm {
 /* softmax(scale * q k^T) v for each sequence and head. Token t of sequence s has its vectors at
  * q.data + (s * q_tokens + t) * q_stride + head * head_dim elements, and so on; k and v have heads
  * / kv_heads query heads for each of theirs. causal: query t sees keys 0 to
- * t + k_tokens - q_tokens. lengths (host memory, kept until sync; NULL: all): how many tokens each
- * sequence has, keys and queries alike; queries behind it give zeros. All four of one type. */
+ * t + k_tokens - q_tokens. lengths [sequences] (NULL: all): how many tokens each sequence has, keys
+ * and queries alike, at most k_tokens (checked by the caller); queries behind it give zeros. q, k,
+ * v and out are of one type. */
 struct op_attention {
     enum dtype dtype; /* real */
     const void *q, *k, *v;
@@ -103,15 +105,15 @@ struct op_vision_tokens {
     struct tensor patches, class_token, position, out;
 };
 
-/* out[b][t] = table[id[b][t]] + position[t]. ids [count, T] u32 in device memory, each below V
- * (checked by the caller); table [V, N] real; position [T' >= T, N] f32, or without data; out
- * [count, T, N] real. */
+/* out[b][t] = table[id[b][t]] + position[t]. ids [count, T] u32, each below V (checked by the
+ * caller); table [V, N] real; position [T' >= T, N] f32, or without data; out [count, T, N]
+ * real. */
 struct op_embed {
     struct tensor ids, table, position, out;
 };
 
-/* out[i] = x[index[i]]. x [M, N], out [R, N] real; index: R numbers below M in host memory, kept
- * until sync. */
+/* out[i] = x[index[i]]. x [M, N], out [R, N] real; index [R], each below M (checked by the
+ * caller). */
 struct op_rows {
     struct tensor x, out;
     const uint32_t *index;
@@ -150,6 +152,9 @@ struct backend_driver {
     void (*write)(struct backend *backend, void *dst, const void *src, size_t bytes);
     void (*write_ahead)(struct backend *backend, void *dst, const void *src, size_t bytes);
     void (*read)(struct backend *backend, void *dst, const void *src, size_t bytes);
+    /* NULL: ops are given anew each time. */
+    void (*pass)(struct backend *backend, const void *owner, const uint32_t *shape,
+                 void (*ops)(void *context), void *context);
     void (*sync)(struct backend *backend);
     int (*weight_new)(struct backend *backend, struct backend_weight **weight,
                       const struct tensor *parts, uint32_t parts_count, int64_t columns,
@@ -171,6 +176,7 @@ struct backend_driver {
 struct backend {
     const struct backend_driver *driver;
     struct err err;         /* the first one; code 0: none */
+    bool in_pass;           /* ops alone may come */
     const char *arithmetic; /* what the bits may depend on: "portable", "avx2", "sm_90" */
     uint32_t threads;       /* of the CPU that ops use */
     uint32_t rows_good;     /* of a product, at once: with fewer it works less well; 0: 1,024 */
@@ -194,6 +200,14 @@ void backend_read(struct backend *backend, void *dst, const void *src, size_t by
  * use dst: those before that call are done by then, and what is given later finds the data. So two
  * buffers in turn let copies overlap ops. src may change when it returns. */
 void backend_write_ahead(struct backend *backend, void *dst, const void *src, size_t bytes);
+/* Calls ops(context), which gives ops and nothing else: no copies, no memory. The same owner and
+ * shape stand for the same ops with the same operands, in places that hold, until memory of the
+ * backend is freed, what they held: so a device that has seen a pass may keep its ops and give them
+ * all at once, without calling ops again. */
+#define BACKEND_PASS_SHAPE 4
+void backend_pass(struct backend *backend, const void *owner,
+                  const uint32_t shape[BACKEND_PASS_SHAPE], void (*ops)(void *context),
+                  void *context);
 /* Waits for all ops. The first error of any since backend_open, which stays. ERR_UNAVAILABLE: the
  * device is lost to this process; another one may find it well. ERR_LIMIT: out of memory. */
 CHECKED int backend_sync(struct backend *backend, struct err *err);

@@ -146,6 +146,44 @@ TEST(ops, nothing_is_done_without_rows_or_behind_an_error)
     backend_close(backend);
 }
 
+static void write_in_pass(void *context)
+{
+    static float from[4], to[4];
+    backend_write(context, to, from, sizeof from);
+}
+
+static void pass_in_pass(void *context)
+{
+    backend_pass(context, NULL, (uint32_t[BACKEND_PASS_SHAPE]){0}, write_in_pass, context);
+}
+
+static void sync_in_pass(void *context)
+{
+    struct err err;
+    (void)!backend_sync(context, &err);
+}
+
+static void nothing_in_pass(void *context)
+{
+    (void)context;
+}
+
+static void call_pass(struct backend *backend, void *ops)
+{
+    void (*const *call)(void *) = ops;
+    backend_pass(backend, NULL, (uint32_t[BACKEND_PASS_SHAPE]){0}, *call, backend);
+}
+
+TEST(ops, a_pass_is_of_ops_alone)
+{
+    UNUSED_STATE;
+    struct backend *backend = reference();
+    void (*passes[])(void *) = {nothing_in_pass, write_in_pass, sync_in_pass, pass_in_pass};
+    for (size_t i = 0; i < sizeof passes / sizeof passes[0]; i++)
+        EXPECT_EQ(dies(call_pass, backend, &passes[i]), i > 0);
+    backend_close(backend);
+}
+
 TEST(ops, a_device_that_is_not_there_is_named)
 {
     UNUSED_STATE;
@@ -165,6 +203,7 @@ int main(void)
         RUN(ops, what_is_written_may_be_what_is_read_but_not_half_of_it),
         RUN(ops, attention_stays_inside_its_strides_and_lengths),
         RUN(ops, nothing_is_done_without_rows_or_behind_an_error),
+        RUN(ops, a_pass_is_of_ops_alone),
         RUN(ops, a_device_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,6 +100,7 @@ static void run_task(void *arg, uint32_t number, uint32_t thread)
                                               .sum = memory + plan->sum,
                                               .total = memory + plan->total};
     const size_t tokens = op->lengths ? op->lengths[task.sequence] : op->q_tokens;
+    CHECK(tokens <= op->q_tokens);
     size_t last = (part + 1) * step < op->q_tokens ? (part + 1) * step : op->q_tokens;
     task.first = part * step;
     task.keys = op->lengths ? tokens : op->k_tokens;
@@ -113,20 +114,6 @@ static void run_task(void *arg, uint32_t number, uint32_t thread)
     plan->kernels->attention(&task, &scratch);
 }
 
-/* Kept for the ops that come. NULL: there is none, and the backend has failed. */
-static float *memory_of(struct cpu_backend *cpu, size_t bytes)
-{
-    if (bytes > cpu->attention_bytes) {
-        backend_free(&cpu->base, cpu->attention);
-        cpu->attention = backend_alloc(&cpu->base, bytes);
-        cpu->attention_bytes = cpu->attention ? bytes : 0;
-    }
-    if (!cpu->attention)
-        backend_fail(&cpu->base, ERR_LIMIT, "no memory for %zu bytes of keys, values and scores",
-                     bytes);
-    return cpu->attention;
-}
-
 void cpu_op_attention(struct backend *backend, const struct op_attention *op)
 {
     struct cpu_backend *cpu = (struct cpu_backend *)backend;
@@ -134,8 +121,13 @@ void cpu_op_attention(struct backend *backend, const struct op_attention *op)
     plan_shape(&plan);
     plan_parts(&plan, backend->threads);
     plan_memory(&plan);
-    plan.memory = memory_of(cpu, backend->threads * plan.thread_floats * sizeof(float));
-    if (!plan.memory) return;
+    const size_t bytes = backend->threads * plan.thread_floats * sizeof(float);
+    plan.memory = cpu_memory(&cpu->attention, bytes);
+    if (!plan.memory) {
+        backend_fail(backend, ERR_LIMIT, "no memory for %zu bytes of keys, values and scores",
+                     bytes);
+        return;
+    }
     const size_t tasks = (size_t)op->sequences * op->heads * plan.parts;
     CHECK(tasks <= UINT32_MAX);
     cpu_pool_run(cpu->pool, (uint32_t)tasks, run_task, &plan);

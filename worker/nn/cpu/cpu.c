@@ -32,6 +32,16 @@ static void cpu_free(struct backend *backend, void *data)
     free(data);
 }
 
+void *cpu_memory(struct cpu_memory *memory, size_t bytes)
+{
+    if (bytes > memory->bytes) {
+        cpu_free(NULL, memory->data);
+        memory->data = cpu_alloc(NULL, bytes);
+        memory->bytes = memory->data ? bytes : 0;
+    }
+    return memory->data;
+}
+
 static void cpu_copy(struct backend *backend, void *dst, const void *src, size_t bytes)
 {
     (void)backend;
@@ -48,8 +58,8 @@ static void cpu_close(struct backend *base)
     struct cpu_backend *backend = (struct cpu_backend *)base;
     cpu_pool_close(backend->pool);
     cpu_free(base, backend->scratch);
-    cpu_free(base, backend->levels);
-    cpu_free(base, backend->attention);
+    cpu_free(base, backend->levels.data);
+    cpu_free(base, backend->attention.data);
     mem_free(backend);
 }
 

@@ -7,16 +7,23 @@
 #include "worker/nn/cpu/linear.h"
 #include "worker/nn/cpu/pool.h"
 
+/* Kept for the ops that come. */
+struct cpu_memory {
+    void *data;
+    size_t bytes;
+};
+
 struct cpu_backend {
     struct backend base; /* arithmetic: the name of the kernels */
     const struct cpu_kernels *kernels;
     struct cpu_pool *pool;          /* base.threads of them */
     struct linear_scratch *scratch; /* for each thread */
-    void *levels;                   /* of linear with i8 weights: x, rounded */
-    size_t levels_bytes;
-    void *attention; /* of attention.c: packed keys and values, scores */
-    size_t attention_bytes;
+    struct cpu_memory levels;       /* of linear with i8 weights: x, rounded */
+    struct cpu_memory attention;    /* of attention.c: packed keys and values, scores */
 };
+
+/* At least so many bytes; what was there is lost. NULL: there are not so many. */
+void *cpu_memory(struct cpu_memory *memory, size_t bytes);
 
 /* linear.c */
 int cpu_weight_new(struct backend *backend, struct backend_weight **weight,

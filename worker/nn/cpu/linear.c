@@ -150,16 +150,11 @@ static void run_levels(struct product *product, size_t rows)
     const size_t at_once = rounded_up((rows + turns - 1) / turns, LINEAR_TILE_ROWS);
     job->level_stride = rounded_up(job->columns, 64);
     const size_t bytes = at_once * (job->level_stride + sizeof *job->level_scale);
-    if (bytes > backend->levels_bytes) {
-        backend_free(&backend->base, backend->levels);
-        backend->levels = backend_alloc(&backend->base, bytes);
-        backend->levels_bytes = backend->levels ? bytes : 0;
-    }
-    if (!backend->levels) {
+    job->levels = cpu_memory(&backend->levels, bytes);
+    if (!job->levels) {
         backend_fail(&backend->base, ERR_LIMIT, "no memory for %zu rows of i8", at_once);
         return;
     }
-    job->levels = backend->levels;
     job->level_scale = (void *)(job->levels + at_once * job->level_stride);
     for (; job->first_row < rows; job->first_row += job->rows) {
         const size_t left = rows - job->first_row;

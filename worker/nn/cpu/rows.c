@@ -62,6 +62,9 @@ void cpu_op_embed(struct backend *backend, const struct op_embed *op)
 
 void cpu_op_rows(struct backend *backend, const struct op_rows *op)
 {
+    const int64_t columns = op->out.shape[op->out.rank - 1];
+    for (int64_t i = 0; i < tensor_count(&op->out) / columns; i++)
+        CHECK(op->index[i] < tensor_count(&op->x) / columns);
     run_rows(backend, kernels_of(backend)->rows, op, &op->out, tensor_bytes(&op->out));
 }
 

@@ -50,6 +50,11 @@ bool cuda_failed(struct cuda_backend *cuda, cudaError_t error)
 void *cuda_scratch(struct cuda_backend *cuda, struct cuda_scratch *scratch, size_t bytes)
 {
     if (scratch->bytes >= bytes) return scratch->data;
+    if (cuda->is_recording) {
+        (void)cuda_failed(cuda, cudaErrorStreamCaptureUnsupported);
+        return NULL;
+    }
+    cuda_graphs_forget(cuda);
     (void)cudaFree(scratch->data); /* when what uses it is done */
     *scratch = (struct cuda_scratch){0};
     if (cuda_failed(cuda, cudaMalloc(&scratch->data, bytes))) return NULL;
@@ -74,6 +79,7 @@ void cuda_free(struct backend *backend, void *data)
 {
     struct cuda_backend *cuda = (struct cuda_backend *)backend;
     (void)cudaSetDevice(cuda->device);
+    cuda_graphs_forget(cuda);
     (void)cudaFree(data); /* also of a lost device */
 }
 
@@ -107,12 +113,12 @@ static void cuda_close(struct backend *backend)
     struct cuda_backend *cuda = (struct cuda_backend *)backend;
     (void)cudaSetDevice(cuda->device);
     if (cuda->stream) (void)cudaStreamSynchronize(cuda->stream);
+    cuda_graphs_forget(cuda);
     matmul_close(cuda->matmul);
     cuda_copies_close(cuda);
     (void)cudaFree(cuda->x.data);
     (void)cudaFree(cuda->product.data);
     (void)cudaFree(cuda->bias.data);
-    (void)cudaFree(cuda->numbers.data);
     if (cuda->stream) (void)cudaStreamDestroy(cuda->stream);
     mem_free(cuda);
 }
@@ -196,6 +202,7 @@ static int cuda_open(struct backend **out, const char *device, uint32_t threads,
     cuda->base.threads = 1;
     cuda->base.rows_good = ROWS_GOOD;
     cuda->device = number;
+    cuda->has_graphs = cuda_graphs_are_on();
     cuda->latest = "open";
     rc = open_parts(cuda, err);
     if (rc) {
@@ -208,38 +215,6 @@ static int cuda_open(struct backend **out, const char *device, uint32_t threads,
     return 0;
 }
 
-/* Numbers of the host on the device, until the next op that has some; NULL: an error was kept. */
-static const uint32_t *numbers_of(struct cuda_backend *cuda, const uint32_t *numbers, size_t count)
-{
-    uint32_t *device = cuda_scratch(cuda, &cuda->numbers, count * sizeof *numbers);
-    if (device) cuda_write(cuda, device, numbers, count * sizeof *numbers);
-    return cuda->base.err.code ? NULL : device;
-}
-
-static void cuda_op_attention(struct backend *backend, const struct op_attention *op)
-{
-    struct cuda_backend *cuda = (struct cuda_backend *)backend;
-    const uint32_t *lengths = NULL;
-    if (!cuda_enter(cuda, "attention")) return;
-    if (op->lengths) {
-        lengths = numbers_of(cuda, op->lengths, op->sequences);
-        if (!lengths) return;
-    }
-    cuda_attention(op, lengths, cuda->stream);
-    (void)cuda_failed(cuda, cudaGetLastError());
-}
-
-static void cuda_op_rows(struct backend *backend, const struct op_rows *op)
-{
-    struct cuda_backend *cuda = (struct cuda_backend *)backend;
-    const int64_t columns = op->out.shape[op->out.rank - 1];
-    if (!cuda_enter(cuda, "rows")) return;
-    const uint32_t *index = numbers_of(cuda, op->index, (size_t)(tensor_count(&op->out) / columns));
-    if (!index) return;
-    cuda_rows(op, index, cuda->stream);
-    (void)cuda_failed(cuda, cudaGetLastError());
-}
-
 /* The ops that are one call of kernels.h. */
 #define OP(name)                                                                    \
     static void cuda_op_##name(struct backend *backend, const struct op_##name *op) \
@@ -250,9 +225,11 @@ static void cuda_op_rows(struct backend *backend, const struct op_rows *op)
         (void)cuda_failed(cuda, cudaGetLastError());                                \
     }
 OP(norm)
+OP(attention)
 OP(patches)
 OP(vision_tokens)
 OP(embed)
+OP(rows)
 OP(pool)
 OP(unit)
 OP(map)
@@ -267,6 +244,7 @@ const struct backend_driver backend_cuda = {
     .write = cuda_op_write,
     .write_ahead = cuda_op_write_ahead,
     .read = cuda_op_read,
+    .pass = cuda_pass,
     .sync = cuda_sync,
     .weight_new = cuda_weight_new,
     .weight_free = cuda_weight_free,

@@ -3,7 +3,7 @@
  * Ops go into one stream. What comes from host memory is copied to pinned memory at once (slots,
  * used in turn), what goes there lands in it first and is handed over when its slot is needed again
  * or at sync. What is written ahead has slots and a stream of its own, for which ops wait. Scratch
- * memory grows to the largest that an op needed. */
+ * memory grows to the largest that an op needed. Passes that come again are graphs. */
 #ifndef NN_CUDA_CUDA_H
 #define NN_CUDA_CUDA_H
 
@@ -32,6 +32,17 @@ struct cuda_scratch {
     size_t bytes;
 };
 
+#define CUDA_GRAPHS 32
+
+/* A pass that was seen, and what became of it. */
+struct cuda_graph {
+    const void *owner;
+    uint32_t shape[BACKEND_PASS_SHAPE];
+    uint64_t used;        /* the number of the pass that did so last; 0: none */
+    cudaGraphExec_t exec; /* NULL: there is none */
+    bool is_refused;      /* nor can there be */
+};
+
 struct cuda_backend {
     struct backend base;
     int device;
@@ -43,8 +54,10 @@ struct cuda_backend {
     cudaEvent_t ahead_event; /* the ops that came before the latest write ahead are done */
     struct cuda_slots ahead_slots;
     struct cuda_scratch x, product, bias; /* of linear */
-    struct cuda_scratch numbers;          /* lengths, indices */
-    const char *latest;                   /* what was asked of the device last */
+    struct cuda_graph graph[CUDA_GRAPHS];
+    uint64_t passes;
+    bool has_graphs, is_recording;
+    const char *latest; /* what was asked of the device last */
 };
 
 struct cuda_weight {
@@ -71,6 +84,13 @@ void cuda_write_ahead(struct cuda_backend *cuda, void *dst, const void *src, siz
 void cuda_read(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
 /* The stream is done: what waits is handed over. */
 void cuda_hand_over(struct cuda_backend *cuda);
+
+/* graph.c */
+bool cuda_graphs_are_on(void);
+void cuda_pass(struct backend *backend, const void *owner, const uint32_t *shape,
+               void (*ops)(void *context), void *context);
+/* Memory is about to be freed. */
+void cuda_graphs_forget(struct cuda_backend *cuda);
 
 /* linear.c */
 int cuda_weight_new(struct backend *backend, struct backend_weight **weight,

@@ -86,10 +86,9 @@ static __global__ void __launch_bounds__(THREADS) attention_kernel(attention_arg
         if (lane + j * WARP_LANES < a.dim) out[lane + j * WARP_LANES] = real_of<T>(sum[j] * scale);
 }
 
-void cuda_attention(const struct op_attention *op, const uint32_t *device_lengths,
-                    cudaStream_t stream)
+void cuda_attention(const struct op_attention *op, cudaStream_t stream)
 {
-    if (cuda_flash(op, device_lengths, stream)) return;
+    if (cuda_flash(op, stream)) return;
     const attention_args a = {op->q,
                               op->k,
                               op->v,
@@ -102,8 +101,7 @@ void cuda_attention(const struct op_attention *op, const uint32_t *device_length
                               op->k_tokens,
                               op->heads / op->kv_heads,
                               op->head_dim,
-                              device_lengths,
-
+                              op->lengths,
                               op->causal,
                               op->scale};
     const dim3 grid((op->q_tokens + WARPS - 1) / WARPS * op->sequences, op->heads);

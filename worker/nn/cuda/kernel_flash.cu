@@ -300,7 +300,7 @@ static bool is_aligned(const void *data, int64_t stride, int64_t numbers)
            stride % numbers == 0;
 }
 
-bool cuda_flash(const struct op_attention *op, const uint32_t *device_lengths, cudaStream_t stream)
+bool cuda_flash(const struct op_attention *op, cudaStream_t stream)
 {
     if (op->dtype == DTYPE_F32 || (op->head_dim != 64 && op->head_dim != 128)) return false;
     if (!is_aligned(op->q, op->q_stride, 8) || !is_aligned(op->k, op->k_stride, 8) ||
@@ -317,7 +317,7 @@ bool cuda_flash(const struct op_attention *op, const uint32_t *device_lengths, c
                           op->q_tokens,
                           op->k_tokens,
                           op->heads / op->kv_heads,
-                          device_lengths,
+                          op->lengths,
                           op->causal,
                           op->scale * LOG2_E};
     if (op->dtype == DTYPE_BF16)

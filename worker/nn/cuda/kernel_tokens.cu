@@ -96,12 +96,12 @@ void cuda_embed(const struct op_embed *op, cudaStream_t stream)
            op->ids.shape[1]);
 }
 
-void cuda_rows(const struct op_rows *op, const uint32_t *device_index, cudaStream_t stream)
+void cuda_rows(const struct op_rows *op, cudaStream_t stream)
 {
     const int64_t columns = columns_of(&op->out), rows = tensor_count(&op->out) / columns;
     const reals none = {NULL, DTYPE_F32, false};
     const int64_t tokens = 1;
-    LAUNCH(embed_kernel, grid_of(rows, columns), THREADS, 0, stream, device_index,
+    LAUNCH(embed_kernel, grid_of(rows, columns), THREADS, 0, stream, op->index,
            reals_of(&op->x, columns), none, reals_of(&op->out, columns), rows, columns, tokens);
 }
 

@@ -81,8 +81,8 @@ struct transformer_memory {
 void transformer_run(struct backend *backend, const struct transformer *transformer,
                      const struct transformer_memory *memory, const struct tensor *x, int64_t first,
                      int64_t last);
-/* One layer of which only some rows of x are wanted: out [R, hidden] f32 has those of index (host
- * memory, kept until sync), with the bits that transformer_run gives them. x stays. */
+/* One layer of which only some rows of x are wanted: out [R, hidden] f32 has those of index [R]
+ * (device memory), with the bits that transformer_run gives them. x stays. */
 void transformer_run_rows(struct backend *backend, const struct transformer *transformer,
                           const struct transformer_memory *memory, const struct tensor *x,
                           int64_t layer, const uint32_t *index, const struct tensor *out);

@@ -1,4 +1,5 @@
 /* grid.c - the ops over pictures and sequences: patches, pool, attention. */
+#include "common/base/check.h"
 #include "common/base/mem.h"
 #include "worker/nn/reference/reference.h"
 
@@ -81,6 +82,8 @@ void reference_attention(struct backend *backend, const struct op_attention *op)
                      op->k_tokens);
         return;
     }
+    for (int64_t s = 0; op->lengths && s < op->sequences; s++)
+        CHECK(op->lengths[s] <= op->k_tokens);
     for (int64_t s = 0; s < op->sequences; s++)
         for (int64_t t = 0; t < op->q_tokens; t++)
             for (int64_t head = 0; head < op->heads; head++) {

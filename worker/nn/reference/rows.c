@@ -151,9 +151,11 @@ void reference_rows(struct backend *backend, const struct op_rows *op)
 {
     const int64_t columns = columns_of(&op->x), rows = tensor_count(&op->out) / columns;
     (void)backend;
-    for (int64_t m = 0; m < rows; m++)
+    for (int64_t m = 0; m < rows; m++) {
+        CHECK(op->index[m] < tensor_count(&op->x) / columns);
         for (int64_t n = 0; n < columns; n++) {
             const double x = reference_get(op->x.dtype, op->x.data, op->index[m] * columns + n);
             reference_put(op->out.dtype, op->out.data, m * columns + n, x);
         }
+    }
 }

@@ -75,6 +75,16 @@ static int load_weights(struct clip *clip, const char *folder, struct err *err)
     return rc ? err_wrap(err, "%s", folder) : 0;
 }
 
+static size_t pixels_at(const struct clip *clip)
+{
+    return CLIP_LEVELS_BYTES + clip->vision.first_token_bytes;
+}
+
+static size_t planned_at(const struct clip *clip)
+{
+    return pixels_at(clip) + 2 * clip->vision.pixels_bytes;
+}
+
 /* One allocation for all passes: the towers never run together. */
 static int plan_passes(struct clip *clip, struct err *err)
 {
@@ -82,8 +92,7 @@ static int plan_passes(struct clip *clip, struct err *err)
     int rc = clip->options.vision ? clip_vision_plan(clip, &vision, err) : 0;
     if (!rc && clip->options.text) rc = clip_text_plan(clip, &text, err);
     if (rc) return rc;
-    clip->scratch_bytes =
-        CLIP_LEVELS_BYTES + 2 * clip->vision.pixels_bytes + (vision > text ? vision : text);
+    clip->scratch_bytes = planned_at(clip) + (vision > text ? vision : text);
     clip->scratch = backend_alloc(clip->backend, clip->scratch_bytes);
     return 0;
 }
@@ -91,7 +100,6 @@ static int plan_passes(struct clip *clip, struct err *err)
 /* The largest passes that the device has memory for. */
 static int plan(struct clip *clip, struct err *err)
 {
-    float levels[3][256];
     for (clip->divisor = 1;; clip->divisor *= 2) {
         const int rc = plan_passes(clip, err);
         if (rc) return rc;
@@ -101,10 +109,7 @@ static int plan(struct clip *clip, struct err *err)
             return err_set(err, ERR_LIMIT, "out of memory for a pass: %zu bytes",
                            clip->scratch_bytes);
     }
-    if (!clip->options.vision) return 0;
-    preprocessor_table(levels, &clip->preprocessor);
-    backend_write(clip->backend, clip->scratch, levels, sizeof levels);
-    return backend_sync(clip->backend, err);
+    return clip->options.vision ? clip_vision_tables(clip, err) : 0;
 }
 
 static int check_options(const struct clip_options *options, struct err *err)
@@ -188,9 +193,14 @@ struct clip_shape clip_shape(const struct clip *clip)
     return shape;
 }
 
+void *clip_pixels(const struct clip *clip, uint32_t buffer)
+{
+    return (char *)clip->scratch + pixels_at(clip) + buffer * clip->vision.pixels_bytes;
+}
+
 void *clip_planned(const struct clip *clip)
 {
-    return (char *)clip->scratch + CLIP_LEVELS_BYTES + 2 * clip->vision.pixels_bytes;
+    return (char *)clip->scratch + planned_at(clip);
 }
 
 void clip_project(const struct clip *clip, const struct backend_weight *projection,

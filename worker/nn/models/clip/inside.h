@@ -40,11 +40,12 @@ struct clip_vision {
     struct backend_weight *projection; /* NULL: the file has none */
     uint32_t batch_max, grid, window;  /* window: cells of a side that become one token */
     int64_t hidden_layer;              /* whose state patch tokens are of: 0 to layers */
-    uint32_t *first_token;             /* [batch_max]: rows of the CLS tokens */
-    size_t pixels_bytes;               /* of one of two buffers, before what is planned */
-    uint32_t put, put_count;           /* which one was filled last, and with how many pictures */
-    uint32_t started;                  /* pictures of the pass under way; 0: none is */
-    struct clip_features features;     /* that it gives */
+    uint32_t *first_token;             /* [batch_max], on the device: rows of the CLS tokens */
+    size_t first_token_bytes;
+    size_t pixels_bytes;           /* of one of two buffers, before what is planned */
+    uint32_t put, put_count;       /* which one was filled last, and with how many pictures */
+    uint32_t started;              /* pictures of the pass under way; 0: none is */
+    struct clip_features features; /* that it gives */
     struct plan plan;
     struct transformer_buffers transformer;
     struct {
@@ -57,17 +58,20 @@ struct clip_text {
     CLIP_TEXT_WEIGHTS(CLIP_TENSOR, CLIP_TENSOR, CLIP_MATRIX)
     struct backend_weight *projection;
     uint32_t batch_max;
-    uint32_t *end;  /* [batch_max]: where texts of a pass end */
+    uint32_t *end;  /* [batch_max]: rows of the ends of a pass's texts */
     uint32_t *host; /* [batch_max, positions]: ids without the padding behind them */
     struct plan plan;
     struct transformer_buffers transformer;
     struct {
-        uint32_t ids, x, ends, normed, embedding;
+        uint32_t ids, end, x, ends, normed, embedding;
     } buffer;
 };
 
 #undef CLIP_TENSOR
 #undef CLIP_MATRIX
+
+/* What the shape of a backend_pass begins with. */
+enum { CLIP_PASS_VISION, CLIP_PASS_TEXT };
 
 struct clip {
     struct backend *backend;
@@ -81,7 +85,7 @@ struct clip {
     struct clip_vision vision;
     struct clip_text text;
     uint32_t divisor; /* of the sizes of batches: 1, 2, 4, … until they fit the device */
-    void *scratch;    /* on the device: levels, pixels, what a pass needs */
+    void *scratch;    /* on the device: levels, first tokens, pixels, what a pass needs */
     size_t scratch_bytes;
 };
 
@@ -92,9 +96,12 @@ CHECKED int clip_text_weights(struct clip *clip, const struct safetensors *file,
  * pixels. Anew when called again. */
 CHECKED int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err);
 CHECKED int clip_text_plan(struct clip *clip, size_t *bytes, struct err *err);
-/* Where level to number stands, [3, 256] f32, at the beginning of scratch; behind it lie the two
- * buffers of pixels, then what is planned. */
+/* Scratch begins with level to number, [3, 256] f32; behind it lie the first tokens, the two
+ * buffers of pixels, and what is planned. */
 #define CLIP_LEVELS_BYTES (3 * 256 * sizeof(float))
+/* Fills the first two of these, when scratch is there. */
+CHECKED int clip_vision_tables(struct clip *clip, struct err *err);
+void *clip_pixels(const struct clip *clip, uint32_t buffer);
 void *clip_planned(const struct clip *clip);
 /* x W^T with each row at length 1: the end of both towers. x [M, hidden], out [M, projection]. */
 void clip_project(const struct clip *clip, const struct backend_weight *projection,

@@ -37,8 +37,9 @@ int clip_text_plan(struct clip *clip, size_t *bytes, struct err *err)
         return err_set(err, ERR_LIMIT,
                        "%" PRId64 " texts of %" PRId64 " tokens are too many for one pass", batch,
                        tokens);
-    size_t ids, x, ends, embedding;
+    size_t ids, end, x, ends, embedding;
     int rc = plan_bytes(&ids, DTYPE_U32, batch, tokens, err);
+    if (!rc) rc = plan_bytes(&end, DTYPE_U32, batch, 1, err);
     if (!rc) rc = plan_bytes(&x, DTYPE_F32, batch * tokens, hidden, err);
     if (!rc) rc = plan_bytes(&ends, DTYPE_F32, batch, hidden, err);
     if (!rc) rc = plan_bytes(&embedding, DTYPE_F32, batch, c->tower.projection_dim, err);
@@ -47,6 +48,7 @@ int clip_text_plan(struct clip *clip, size_t *bytes, struct err *err)
                               err);
     if (rc) return rc;
     t->buffer.ids = plan_add(&t->plan, ids, STEP_IDS, STEP_EMBED);
+    t->buffer.end = plan_add(&t->plan, end, STEP_IDS, STEP_NORM);
     t->buffer.x = plan_add(&t->plan, x, STEP_EMBED, STEP_NORM);
     t->buffer.ends = plan_add(&t->plan, ends, STEP_LAYERS, STEP_NORM);
     t->buffer.normed = plan_add(&t->plan, ends, STEP_NORM, STEP_PROJECT);
@@ -91,36 +93,56 @@ static struct tensor planned(const struct clip *clip, uint32_t buffer, enum dtyp
     return tensor_over(plan_at(&clip->text.plan, buffer, clip_planned(clip)), dtype, shape, rank);
 }
 
-/* count texts of `tokens` ids in t->host, whose ends are rows t->end. */
-static void encode(struct clip *clip, uint32_t count, uint32_t tokens, float *embedding)
+/* A pass: count texts of `tokens` ids each, and where on the device it finds them and leaves what
+ * they become. */
+struct pass {
+    struct clip *clip;
+    struct tensor ids, end, embedding;
+};
+
+static void run(void *context)
 {
+    const struct pass *pass = context;
+    struct clip *clip = pass->clip;
     const struct clip_text *t = &clip->text;
+    const int64_t count = pass->ids.shape[0], tokens = pass->ids.shape[1];
     const int64_t hidden = t->layers.shape.hidden, layers = t->layers.shape.layers;
     const struct transformer_memory memory = {&t->plan, &t->transformer, clip_planned(clip)};
-    const struct tensor ids =
-        planned(clip, t->buffer.ids, DTYPE_U32, (int64_t[]){count, tokens}, 2);
     const struct tensor x =
         planned(clip, t->buffer.x, DTYPE_F32, (int64_t[]){count, tokens, hidden}, 3);
     const struct tensor ends =
         planned(clip, t->buffer.ends, DTYPE_F32, (int64_t[]){count, hidden}, 2);
     const struct tensor normed =
         planned(clip, t->buffer.normed, DTYPE_F32, (int64_t[]){count, hidden}, 2);
-    const struct tensor out =
-        planned(clip, t->buffer.embedding, DTYPE_F32,
-                (int64_t[]){count, clip->config.text.tower.projection_dim}, 2);
-    backend_write(clip->backend, ids.data, t->host, tensor_bytes(&ids));
-    op_embed(clip->backend,
-             &(struct op_embed){.ids = ids, .table = t->token, .position = t->position, .out = x});
+    op_embed(
+        clip->backend,
+        &(struct op_embed){.ids = pass->ids, .table = t->token, .position = t->position, .out = x});
     transformer_run(clip->backend, &t->layers, &memory, &x, 0, layers - 1);
-    transformer_run_rows(clip->backend, &t->layers, &memory, &x, layers - 1, t->end, &ends);
+    transformer_run_rows(clip->backend, &t->layers, &memory, &x, layers - 1, pass->end.data, &ends);
     op_norm(clip->backend, &(struct op_norm){.kind = NORM_LAYER,
                                              .x = ends,
                                              .out = normed,
                                              .weight = t->final_weight,
                                              .bias = t->final_bias,
                                              .eps = t->layers.shape.eps});
-    clip_project(clip, t->projection, &normed, &out);
-    backend_read(clip->backend, embedding, out.data, tensor_bytes(&out));
+    clip_project(clip, t->projection, &normed, &pass->embedding);
+}
+
+/* count texts of `tokens` ids in t->host, whose ends are rows t->end. */
+static void encode(struct clip *clip, uint32_t count, uint32_t tokens, float *embedding)
+{
+    const struct clip_text *t = &clip->text;
+    const int64_t projection = clip->config.text.tower.projection_dim;
+    struct pass pass = {
+        .clip = clip,
+        .ids = planned(clip, t->buffer.ids, DTYPE_U32, (int64_t[]){count, tokens}, 2),
+        .end = planned(clip, t->buffer.end, DTYPE_U32, (int64_t[]){count}, 1),
+        .embedding =
+            planned(clip, t->buffer.embedding, DTYPE_F32, (int64_t[]){count, projection}, 2)};
+    backend_write(clip->backend, pass.ids.data, t->host, tensor_bytes(&pass.ids));
+    backend_write(clip->backend, pass.end.data, t->end, tensor_bytes(&pass.end));
+    backend_pass(clip->backend, clip, (uint32_t[]){CLIP_PASS_TEXT, count, tokens, 0}, run, &pass);
+    backend_read(clip->backend, embedding, pass.embedding.data, tensor_bytes(&pass.embedding));
 }
 
 /* Cuts the texts behind the last of their ends, and makes the ends rows. Returns how long they are.

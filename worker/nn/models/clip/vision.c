@@ -59,6 +59,11 @@ static int choose_window(struct clip *clip, struct err *err)
                    tokens, grid, grid, grid, grid);
 }
 
+static size_t aligned(size_t bytes)
+{
+    return (bytes + BACKEND_ALIGNMENT - 1) / BACKEND_ALIGNMENT * BACKEND_ALIGNMENT;
+}
+
 int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
 {
     struct clip_vision *v = &clip->vision;
@@ -92,7 +97,8 @@ int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
         rc = transformer_plan(&v->transformer, &v->plan, &v->layers, batch * tokens, STEP_LAYERS,
                               err);
     if (rc) return rc;
-    v->pixels_bytes = (pixels + BACKEND_ALIGNMENT - 1) / BACKEND_ALIGNMENT * BACKEND_ALIGNMENT;
+    v->first_token_bytes = aligned(v->batch_max * sizeof *v->first_token);
+    v->pixels_bytes = aligned(pixels);
     v->buffer.patches = plan_add(&v->plan, patches, STEP_PATCHES, STEP_EMBED);
     v->buffer.embedded = plan_add(&v->plan, embedded, STEP_EMBED, STEP_TOKENS);
     v->buffer.x = plan_add(&v->plan, x, STEP_TOKENS, STEP_CLS);
@@ -101,10 +107,23 @@ int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
     v->buffer.normed = plan_add(&v->plan, cls, STEP_NORM, STEP_PROJECT);
     v->buffer.embedding = plan_add(&v->plan, embedding, STEP_PROJECT, STEP_END);
     *bytes = plan_place(&v->plan);
-    v->first_token = arena_try(&clip->arena, v->batch_max * sizeof *v->first_token);
-    if (!v->first_token) return err_set(err, ERR_LIMIT, "out of memory");
-    for (uint32_t i = 0; i < v->batch_max; i++) v->first_token[i] = i * (uint32_t)tokens;
     return 0;
+}
+
+int clip_vision_tables(struct clip *clip, struct err *err)
+{
+    struct clip_vision *v = &clip->vision;
+    float levels[3][256];
+    uint32_t *first = mem_try(v->batch_max * sizeof *first);
+    if (!first) return err_set(err, ERR_LIMIT, "out of memory");
+    preprocessor_table(levels, &clip->preprocessor);
+    for (uint32_t i = 0; i < v->batch_max; i++) first[i] = i * (v->grid * v->grid + 1);
+    v->first_token = (uint32_t *)((char *)clip->scratch + CLIP_LEVELS_BYTES);
+    backend_write(clip->backend, clip->scratch, levels, sizeof levels);
+    backend_write(clip->backend, v->first_token, first, v->batch_max * sizeof *first);
+    const int rc = backend_sync(clip->backend, err);
+    mem_free(first);
+    return rc;
 }
 
 static struct tensor planned(const struct clip *clip, uint32_t buffer, enum dtype dtype,
@@ -118,8 +137,8 @@ static struct tensor put_pixels(const struct clip *clip)
 {
     const struct clip_vision *v = &clip->vision;
     const int64_t side = clip->config.vision.image_size;
-    char *at = (char *)clip->scratch + CLIP_LEVELS_BYTES + v->put * v->pixels_bytes;
-    return tensor_over(at, DTYPE_U8, (int64_t[]){v->put_count, side, side, 3}, 4);
+    return tensor_over(clip_pixels(clip, v->put), DTYPE_U8,
+                       (int64_t[]){v->put_count, side, side, 3}, 4);
 }
 
 /* Pixels to hidden state 0: x [count, tokens, hidden]. */
@@ -201,9 +220,12 @@ static void run_projection(struct clip *clip, const struct tensor *cls)
 }
 
 /* All ops over the pictures that were put last. */
-static void run(struct clip *clip, uint32_t count, const struct clip_features *features)
+static void run(void *context)
 {
+    struct clip *clip = context;
     const struct clip_vision *v = &clip->vision;
+    const struct clip_features *features = &v->features;
+    const uint32_t count = v->started;
     const int64_t layers = v->layers.shape.layers, hidden = v->layers.shape.hidden;
     const struct transformer_memory memory = {&v->plan, &v->transformer, clip_planned(clip)};
     const bool wants_cls = features->cls || features->embedding;
@@ -248,9 +270,12 @@ int clip_images_start(struct clip *clip, const struct clip_features *features, s
         return err_set(err, ERR_INVALID,
                        "the model has no visual_projection.weight, so it gives no embeddings of "
                        "pictures");
-    run(clip, v->put_count, features);
     v->started = v->put_count;
     v->features = *features;
+    const uint32_t wanted =
+        (features->tokens ? 1u : 0) | (features->cls ? 2u : 0) | (features->embedding ? 4u : 0);
+    backend_pass(clip->backend, clip, (uint32_t[]){CLIP_PASS_VISION, v->started, v->put, wanted},
+                 run, clip);
     return 0;
 }
 
