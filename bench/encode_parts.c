@@ -16,6 +16,7 @@
 #include "worker/jobs/encode/features.h"
 #include "worker/jobs/encode/near.h"
 #include "worker/jobs/encode/scores.h"
+#include "worker/nn/ops.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -57,17 +58,35 @@ static float *unit_rows(uint32_t rows, uint64_t seed)
 
 static int64_t label_ms(struct backend *backend, const float *row, uint32_t rows)
 {
-    float *label = unit_rows(LABELS, 2);
-    struct row_label best[BATCH];
-    struct scores *scores;
+    const size_t x_bytes = (size_t)BATCH * COLUMNS * sizeof *row;
+    const size_t cosine_bytes = (size_t)BATCH * LABELS * sizeof *row;
+    float *label = unit_rows(LABELS, 2), *host = mem_try(cosine_bytes);
+    const struct tensor part = tensor_over(label, DTYPE_F32, (int64_t[]){LABELS, COLUMNS}, 2);
+    struct backend_weight *weight;
+    struct row_label best;
     struct err err;
-    const struct scores_options options = {label, LABELS, COLUMNS, 100, 1};
-    CHECK(!scores_new(&scores, backend, &options, &err));
+    CHECK(!backend_weight_new(backend, &weight, &part, 1, COLUMNS, DTYPE_F32, &err));
+    void *x = backend_alloc(backend, x_bytes), *cosine = backend_alloc(backend, cosine_bytes);
+    CHECK(host && x && cosine);
+    const struct op_linear op = {.x = tensor_over(x, DTYPE_F32, (int64_t[]){BATCH, COLUMNS}, 2),
+                                 .out =
+                                     tensor_over(cosine, DTYPE_F32, (int64_t[]){BATCH, LABELS}, 2),
+                                 .weight = weight,
+                                 .activation = ACTIVATION_NONE};
     const int64_t start_us = clock_mono_us();
-    for (uint32_t at = 0; at + BATCH <= rows; at += BATCH)
-        CHECK(!scores_rank(scores, best, row + (size_t)at * COLUMNS, BATCH, &err));
+    for (uint32_t at = 0; at + BATCH <= rows; at += BATCH) {
+        backend_write(backend, x, row + (size_t)at * COLUMNS, x_bytes);
+        op_linear(backend, &op);
+        backend_read(backend, host, cosine, cosine_bytes);
+        CHECK(!backend_sync(backend, &err));
+        for (uint32_t i = 0; i < BATCH; i++)
+            CHECK(scores_best(&best, 1, host + (size_t)i * LABELS, LABELS, 100));
+    }
     const int64_t us = clock_mono_us() - start_us;
-    scores_free(scores);
+    backend_weight_free(backend, weight);
+    backend_free(backend, x);
+    backend_free(backend, cosine);
+    mem_free(host);
     mem_free(label);
     return us / 1000;
 }

@@ -66,6 +66,7 @@ typedef struct cuda_emulated_graph *cudaGraph_t;
 typedef struct cuda_emulated_exec *cudaGraphExec_t;
 
 #define cudaStreamNonBlocking  1u
+#define cudaEventDefault       0u
 #define cudaEventDisableTiming 2u
 #define cudaHostAllocDefault   0u
 

@@ -2,6 +2,7 @@
 #include "worker/nn/backend.h"
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker/nn/backend_plugin.h"
 
 #include <stdio.h>
@@ -103,26 +104,65 @@ void backend_read(struct backend *backend, void *dst, const void *src, size_t by
     if (!backend->err.code) backend->driver->read(backend, dst, src, bytes);
 }
 
-void backend_pass(struct backend *backend, const void *owner,
-                  const uint32_t shape[BACKEND_PASS_SHAPE], void (*ops)(void *context),
-                  void *context)
+uint64_t backend_pass(struct backend *backend, const void *owner,
+                      const uint32_t shape[BACKEND_PASS_SHAPE], void (*ops)(void *context),
+                      void *context)
 {
-    if (backend->err.code) return;
+    const uint64_t number = ++backend->passes;
     CHECK(!backend->in_pass);
+    if (backend->err.code) return number;
     backend->in_pass = true;
-    if (backend->driver->pass)
+    if (backend->driver->pass) {
         backend->driver->pass(backend, owner, shape, ops, context);
-    else
+    } else {
+        const int64_t from_us = clock_mono_us();
         ops(context);
+        backend->busy_ns += (clock_mono_us() - from_us) * 1000;
+    }
     backend->in_pass = false;
+    return number;
+}
+
+static void check_pass(const struct backend *backend, uint64_t pass)
+{
+    CHECK(!backend->in_pass);
+    CHECK(pass > 0 && pass <= backend->passes && pass + BACKEND_PASSES > backend->passes);
+}
+
+bool backend_pass_ended(struct backend *backend, uint64_t pass)
+{
+    check_pass(backend, pass);
+    return backend->err.code || !backend->driver->pass ||
+           backend->driver->pass_ended(backend, pass);
+}
+
+void backend_pass_read(struct backend *backend, uint64_t pass, void *dst, const void *src,
+                       size_t bytes)
+{
+    check_pass(backend, pass);
+    if (backend->err.code) return;
+    if (backend->driver->pass)
+        backend->driver->pass_read(backend, pass, dst, src, bytes);
+    else
+        backend->driver->read(backend, dst, src, bytes);
+}
+
+int64_t backend_busy_ns(struct backend *backend)
+{
+    return backend->busy_ns;
+}
+
+int backend_error(const struct backend *backend, struct err *err)
+{
+    if (!backend->err.code) return 0;
+    return err_set(err, backend->err.code, "%s", backend->err.msg);
 }
 
 int backend_sync(struct backend *backend, struct err *err)
 {
     CHECK(!backend->in_pass);
     backend->driver->sync(backend);
-    if (!backend->err.code) return 0;
-    return err_set(err, backend->err.code, "%s", backend->err.msg);
+    return backend_error(backend, err);
 }
 
 static void check_parts(const struct tensor *parts, uint32_t parts_count, int64_t columns)

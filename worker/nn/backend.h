@@ -152,9 +152,12 @@ struct backend_driver {
     void (*write)(struct backend *backend, void *dst, const void *src, size_t bytes);
     void (*write_ahead)(struct backend *backend, void *dst, const void *src, size_t bytes);
     void (*read)(struct backend *backend, void *dst, const void *src, size_t bytes);
-    /* NULL: ops are given anew each time. */
+    /* All three or none: ops are given anew each time, and done when they return. */
     void (*pass)(struct backend *backend, const void *owner, const uint32_t *shape,
                  void (*ops)(void *context), void *context);
+    bool (*pass_ended)(struct backend *backend, uint64_t pass);
+    void (*pass_read)(struct backend *backend, uint64_t pass, void *dst, const void *src,
+                      size_t bytes);
     void (*sync)(struct backend *backend);
     int (*weight_new)(struct backend *backend, struct backend_weight **weight,
                       const struct tensor *parts, uint32_t parts_count, int64_t columns,
@@ -177,6 +180,8 @@ struct backend {
     const struct backend_driver *driver;
     struct err err;         /* the first one; code 0: none */
     bool in_pass;           /* ops alone may come */
+    uint64_t passes;        /* the number of the latest one */
+    int64_t busy_ns;        /* with them */
     const char *arithmetic; /* what the bits may depend on: "portable", "avx2", "sm_90" */
     uint32_t threads;       /* of the CPU that ops use */
     uint32_t rows_good;     /* of a product, at once: with fewer it works less well; 0: 1,024 */
@@ -203,11 +208,23 @@ void backend_write_ahead(struct backend *backend, void *dst, const void *src, si
 /* Calls ops(context), which gives ops and nothing else: no copies, no memory. The same owner and
  * shape stand for the same ops with the same operands, in places that hold, until memory of the
  * backend is freed, what they held: so a device that has seen a pass may keep its ops and give them
- * all at once, without calling ops again. */
+ * all at once, without calling ops again. owner NULL: a pass like no other. Returns its number. */
 #define BACKEND_PASS_SHAPE 4
-void backend_pass(struct backend *backend, const void *owner,
-                  const uint32_t shape[BACKEND_PASS_SHAPE], void (*ops)(void *context),
-                  void *context);
+uint64_t backend_pass(struct backend *backend, const void *owner,
+                      const uint32_t shape[BACKEND_PASS_SHAPE], void (*ops)(void *context),
+                      void *context);
+/* Of the latest BACKEND_PASSES passes: has it ended? Also when there was an error. */
+#define BACKEND_PASSES 4
+bool backend_pass_ended(struct backend *backend, uint64_t pass);
+/* Copies what that pass has left, and waits for it and the copy alone: what was given behind it
+ * runs on, and must not write to src. */
+void backend_pass_read(struct backend *backend, uint64_t pass, void *dst, const void *src,
+                       size_t bytes);
+/* How long the device has worked on passes since backend_open, of those that are known to have
+ * ended. */
+int64_t backend_busy_ns(struct backend *backend);
+/* The first error so far, as backend_sync tells it, without waiting. */
+CHECKED int backend_error(const struct backend *backend, struct err *err);
 /* Waits for all ops. The first error of any since backend_open, which stays. ERR_UNAVAILABLE: the
  * device is lost to this process; another one may find it well. ERR_LIMIT: out of memory. */
 CHECKED int backend_sync(struct backend *backend, struct err *err);

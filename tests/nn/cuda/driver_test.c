@@ -227,6 +227,99 @@ static void lose(enum cuda_emulated_call call, const char *where)
     cuda_emulated_fail(call, -1, cudaSuccess);
 }
 
+struct fill {
+    struct backend *backend;
+    float *data;
+};
+
+static void fill_ops(void *context)
+{
+    const struct fill *fill = context;
+    map(fill->backend, fill->data);
+}
+
+static uint64_t give(struct backend *backend, float *data)
+{
+    struct fill fill = {backend, data};
+    return backend_pass(backend, backend, (uint32_t[BACKEND_PASS_SHAPE]){0}, fill_ops, &fill);
+}
+
+TEST(cuda, what_a_pass_left_is_read_while_others_run)
+{
+    UNUSED_STATE;
+    enum { PASSES = 3 * BACKEND_PASSES };
+    struct backend *backend = backend_new();
+    float *data[PASSES], got[16];
+    uint64_t number[PASSES];
+    struct err err;
+    for (int i = 0; i < PASSES; i++) {
+        float numbers[16];
+        for (int k = 0; k < 16; k++) numbers[k] = (float)(100 + i);
+        data[i] = backend_alloc(backend, sizeof numbers);
+        backend_write(backend, data[i], numbers, sizeof numbers);
+    }
+    for (int i = 0; i < PASSES; i++) {
+        struct fill fill = {backend, data[i]};
+        const uint32_t shape[BACKEND_PASS_SHAPE] = {(uint32_t)i};
+        number[i] = backend_pass(backend, backend, shape, fill_ops, &fill);
+        if (i < 2) continue;
+        backend_pass_read(backend, number[i - 2], got, data[i - 2], sizeof got);
+        EXPECT(got[15] == (float)(100 + i - 2)); /* its SiLU, as far as a float knows */
+        EXPECT(backend_pass_ended(backend, number[i - 2]));
+        EXPECT_OK(backend_error(backend, &err), &err);
+    }
+    EXPECT_OK(backend_sync(backend, &err), &err);
+    EXPECT(backend_pass_ended(backend, number[PASSES - 1]));
+    for (int i = 0; i < PASSES; i++) backend_free(backend, data[i]);
+    backend_close(backend);
+}
+
+/* Passes that nobody waits for are limited by the events, and their time counts all the same. */
+TEST(cuda, time_is_that_of_passes)
+{
+    UNUSED_STATE;
+    struct backend *backend = backend_new();
+    float *data = backend_alloc(backend, 16 * sizeof *data), zeros[16] = {0};
+    struct err err;
+    backend_write(backend, data, zeros, sizeof zeros);
+    map(backend, data);
+    EXPECT_OK(backend_sync(backend, &err), &err);
+    EXPECT_EQ(backend_busy_ns(backend), 0);
+    int64_t before_ns = 0;
+    for (int i = 0; i < 3 * BACKEND_PASSES; i++) {
+        (void)give(backend, data);
+        EXPECT(backend_busy_ns(backend) >= before_ns);
+        before_ns = backend_busy_ns(backend);
+    }
+    EXPECT(before_ns > 0);
+    EXPECT_OK(backend_sync(backend, &err), &err);
+    EXPECT(backend_busy_ns(backend) > before_ns);
+    before_ns = backend_busy_ns(backend);
+    EXPECT_OK(backend_sync(backend, &err), &err);
+    EXPECT_EQ(backend_busy_ns(backend), before_ns);
+    backend_free(backend, data);
+    backend_close(backend);
+}
+
+TEST(cuda, a_pass_behind_an_error_has_ended_and_gives_nothing)
+{
+    UNUSED_STATE;
+    struct backend *backend = backend_new();
+    float *data = backend_alloc(backend, 16 * sizeof *data), zeros[16] = {0}, got = 7;
+    struct err err;
+    backend_write(backend, data, zeros, sizeof zeros);
+    cuda_emulated_fail(CUDA_EMULATED_LAUNCH, 0, cudaErrorLaunchOutOfResources);
+    const uint64_t number = give(backend, data);
+    EXPECT(backend_pass_ended(backend, number));
+    backend_pass_read(backend, number, &got, data, sizeof got);
+    EXPECT(got == 7);
+    EXPECT_EQ(backend_error(backend, &err), ERR_INTERNAL);
+    EXPECT(strstr(err.msg, "cuda:0, map: too many resources"));
+    cuda_emulated_fail(CUDA_EMULATED_LAUNCH, -1, cudaSuccess);
+    backend_free(backend, data);
+    backend_close(backend);
+}
+
 TEST(cuda, a_lost_device_is_told_from_other_errors)
 {
     UNUSED_STATE;
@@ -334,6 +427,9 @@ int main(void)
         RUN(cuda, no_memory_is_no_error_of_an_op),
         RUN(cuda, a_weight_that_does_not_fit_is_no_error_of_an_op),
         RUN(cuda, the_first_error_stays_and_comes_out_at_sync),
+        RUN(cuda, what_a_pass_left_is_read_while_others_run),
+        RUN(cuda, time_is_that_of_passes),
+        RUN(cuda, a_pass_behind_an_error_has_ended_and_gives_nothing),
         RUN(cuda, a_lost_device_is_told_from_other_errors),
         RUN(cuda, no_scratch_memory_is_told_at_sync),
         RUN(cuda, products_take_any_alignment),

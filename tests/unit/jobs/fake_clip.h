@@ -24,25 +24,36 @@
 #define FAKE_PROJECT 4u
 #define FAKE_CONTEXT 16u
 
+struct fake_pass {
+    uint8_t *pixels;
+    uint32_t count;
+    struct clip_features features;
+};
+
 struct clip {
     struct backend *backend;
     struct clip_config config;
     struct clip_options options;
     struct preprocessor_config preprocessor;
     /* Of passes in steps. */
-    uint8_t *put;
-    uint32_t put_count, started;
-    struct clip_features features;
+    uint8_t *put; /* NULL: a pass has it */
+    uint32_t put_count;
+    struct fake_pass pass[2];
+    uint32_t under_way;
+    float *label; /* [labels, FAKE_PROJECT] */
+    uint32_t labels;
 };
 
 static struct {
     uint32_t loads, pictures, texts, largest, images_batch;
-    int64_t picture_ms; /* that one takes */
-    uint32_t fails_at;  /* the picture, counted from 1; 0: none */
-    bool device_fails;  /* with it */
-    float cls;          /* the last number of it; 0: 1 */
-    bool changes;       /* a model's files while they are read */
-    bool no_projection; /* models of this kind give no embeddings */
+    uint32_t under_way_most; /* passes at a time */
+    bool is_slow;            /* a pass has not ended before it is finished */
+    int64_t picture_ms;      /* that one takes */
+    uint32_t fails_at;       /* the picture, counted from 1; 0: none */
+    bool device_fails;       /* with it */
+    float cls;               /* the last number of it; 0: 1 */
+    bool changes;            /* a model's files while they are read */
+    bool no_projection;      /* models of this kind give no embeddings */
 } fake;
 
 int clip_load(struct clip **clip, struct backend *backend, const char *folder,
@@ -70,7 +81,10 @@ int clip_load(struct clip **clip, struct backend *backend, const char *folder,
 
 void clip_free(struct clip *clip)
 {
-    if (clip) mem_free(clip->put);
+    if (!clip) return;
+    for (uint32_t i = 0; i < clip->under_way; i++) mem_free(clip->pass[i].pixels);
+    mem_free(clip->put);
+    mem_free(clip->label);
     mem_free(clip);
 }
 
@@ -116,7 +130,16 @@ static void fake_mean(float *vector, const uint8_t *pixels, uint32_t x, uint32_t
     }
 }
 
-int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
+static void fake_cosines(const struct clip *clip, float *cosine, const float *embedding)
+{
+    for (uint32_t i = 0; i < clip->labels; i++) {
+        cosine[i] = 0;
+        for (uint32_t k = 0; k < FAKE_PROJECT; k++)
+            cosine[i] += embedding[k] * clip->label[i * FAKE_PROJECT + k];
+    }
+}
+
+static int fake_encode(struct clip *clip, const uint8_t *pixels, uint32_t count,
                        const struct clip_features *features, struct err *err)
 {
     if (count > fake.largest) fake.largest = count;
@@ -140,6 +163,8 @@ int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
             fake_mean(embedding, pixels, 0, 0, FAKE_SIDE);
             embedding[3] = 0.25F;
             fake_unit(embedding);
+            if (features->cosine)
+                fake_cosines(clip, features->cosine + (size_t)i * clip->labels, embedding);
         }
         const struct timespec pause = {fake.picture_ms / 1000, fake.picture_ms % 1000 * 1000000};
         if (fake.picture_ms) (void)nanosleep(&pause, NULL);
@@ -147,39 +172,90 @@ int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
     return 0;
 }
 
+struct fake_call {
+    struct clip *clip;
+    const struct fake_pass *pass;
+    struct err *err;
+    int rc;
+};
+
+static void fake_ops(void *context)
+{
+    struct fake_call *call = context;
+    call->rc = fake_encode(call->clip, call->pass->pixels, call->pass->count, &call->pass->features,
+                           call->err);
+}
+
+static int fake_run(struct clip *clip, const struct fake_pass *pass, struct err *err)
+{
+    struct fake_call call = {clip, pass, err, ERR_UNAVAILABLE};
+    (void)backend_pass(clip->backend, NULL, (uint32_t[BACKEND_PASS_SHAPE]){0}, fake_ops, &call);
+    return call.rc;
+}
+
+int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
+                       const struct clip_features *features, struct err *err)
+{
+    const size_t bytes = (size_t)count * FAKE_SIDE * FAKE_SIDE * 3;
+    const struct fake_pass pass = {mem_new(bytes ? bytes : 1), count, *features};
+    memcpy(pass.pixels, pixels, bytes);
+    const int rc = fake_run(clip, &pass, err);
+    mem_free(pass.pixels);
+    return rc;
+}
+
 void clip_images_put(struct clip *clip, const uint8_t *pixels, uint32_t count)
 {
     const size_t bytes = (size_t)count * FAKE_SIDE * FAKE_SIDE * 3;
-    uint8_t *copy = mem_new(bytes);
     EXPECT(count > 0 && count <= fake.images_batch);
-    memcpy(copy, pixels, bytes);
-    if (!clip->started) mem_free(clip->put); /* else the pass under way reads it */
-    clip->put = copy;
+    EXPECT(!clip->put);
+    clip->put = mem_new(bytes);
+    memcpy(clip->put, pixels, bytes);
     clip->put_count = count;
 }
 
-/* The pass computes when it starts, as far as anyone can tell: what it reads is its own then, and
- * its numbers come at the end. */
-static uint8_t *fake_under_way;
-
+/* A pass computes when it is finished, so that who takes its numbers sooner finds none. */
 int clip_images_start(struct clip *clip, const struct clip_features *features, struct err *err)
 {
     (void)err;
-    EXPECT(clip->put && !clip->started);
-    fake_under_way = clip->put;
-    clip->started = clip->put_count;
-    clip->features = *features;
+    EXPECT(clip->put && clip->under_way < 2);
+    clip->pass[clip->under_way++] = (struct fake_pass){clip->put, clip->put_count, *features};
+    clip->put = NULL;
+    if (clip->under_way > fake.under_way_most) fake.under_way_most = clip->under_way;
     return 0;
+}
+
+uint32_t clip_images_under_way(const struct clip *clip)
+{
+    return clip->under_way;
+}
+
+bool clip_images_ready(const struct clip *clip)
+{
+    EXPECT(clip->under_way > 0);
+    return !fake.is_slow;
 }
 
 int clip_images_finish(struct clip *clip, struct err *err)
 {
-    const uint32_t count = clip->started;
-    EXPECT(count > 0);
-    clip->started = 0;
-    const int rc = clip_encode_images(clip, fake_under_way, count, &clip->features, err);
-    if (fake_under_way != clip->put) mem_free(fake_under_way);
+    EXPECT(clip->under_way > 0);
+    const struct fake_pass pass = clip->pass[0];
+    clip->pass[0] = clip->pass[1];
+    clip->under_way--;
+    const int rc = fake_run(clip, &pass, err);
+    mem_free(pass.pixels);
     return rc;
+}
+
+int clip_labels(struct clip *clip, const float *vector, uint32_t labels, struct err *err)
+{
+    const size_t bytes = (size_t)labels * FAKE_PROJECT * sizeof *vector;
+    (void)err;
+    mem_free(clip->label);
+    clip->label = mem_new(bytes ? bytes : 1);
+    clip->labels = labels;
+    if (bytes) memcpy(clip->label, vector, bytes);
+    return 0;
 }
 
 int clip_encode_texts(struct clip *clip, const uint32_t *ids, uint32_t count, float *embedding,

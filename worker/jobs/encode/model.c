@@ -88,9 +88,10 @@ static int check_hash(const struct encode_options *options, const struct encode_
 
 static void drop_labels(struct encode_model *model)
 {
-    scores_free(model->scores);
+    struct err ignored;
+    if (model->labels_count) (void)!clip_labels(model->clip, NULL, 0, &ignored);
     labels_deinit(&model->labels);
-    model->scores = NULL;
+    model->labels_count = model->top_k = 0;
     model->labels = (struct labels){0};
     model->labels_key[0] = 0;
 }
@@ -136,9 +137,8 @@ static int encode_prompts(void *ctx, const uint32_t *ids, uint32_t count, float 
     return clip_encode_texts(prompts->model->clip, ids, count, embedding, err);
 }
 
-static int make_scores(struct encode_model *model, const struct job_env *env,
-                       const struct encode_options *options, const struct encode_files *files,
-                       struct err *err)
+static int give_labels(struct encode_model *model, const struct job_env *env,
+                       const struct encode_files *files, struct err *err)
 {
     struct prompts prompts = {.model = model, .env = env};
     struct label_vectors vectors = {0};
@@ -154,16 +154,16 @@ static int make_scores(struct encode_model *model, const struct job_env *env,
                                               .encode = encode_prompts,
                                               .ctx = &prompts};
     int rc = label_vectors_get(&vectors, &model->labels, &cache, err);
-    if (!rc) {
-        const struct scores_options scores = {.vector = vectors.vector,
-                                              .labels = vectors.count,
-                                              .projection = model->shape.projection,
-                                              .logit_scale = model->shape.logit_scale,
-                                              .top_k = options->top_k};
-        rc = scores_new(&model->scores, model->backend, &scores, err);
-    }
+    if (!rc) rc = clip_labels(model->clip, vectors.vector, vectors.count, err);
+    if (!rc) model->labels_count = vectors.count;
     label_vectors_deinit(&vectors);
     return rc;
+}
+
+/* More than there are labels: all of them. */
+static void choose_top_k(struct encode_model *model, const struct encode_options *options)
+{
+    model->top_k = options->top_k < model->labels_count ? options->top_k : model->labels_count;
 }
 
 static int get_labels(struct encode_model *model, const struct job_env *env,
@@ -175,21 +175,22 @@ static int get_labels(struct encode_model *model, const struct job_env *env,
         drop_labels(model);
         return 0;
     }
-    if (model->scores && str_eq(model->labels_key, files->labels_hash) &&
-        model->top_k == options->top_k)
+    if (model->labels_count && str_eq(model->labels_key, files->labels_hash)) {
+        choose_top_k(model, options);
         return 0;
+    }
     drop_labels(model);
     int rc = label_set_read(&model->labels, options->labels, options->templates, err);
     if (rc) return err_wrap(err, "--labels");
     labels_hash(hash, &model->labels);
     if (!str_eq(hash, files->labels_hash))
         rc = err_set(err, ERR_INVALID, "the label file changed while it was read");
-    if (!rc) rc = make_scores(model, env, options, files, err);
+    if (!rc) rc = give_labels(model, env, files, err);
     if (rc) {
         drop_labels(model);
         return err_wrap(err, "--labels");
     }
-    model->top_k = options->top_k;
+    choose_top_k(model, options);
     (void)str_copy(model->labels_key, sizeof model->labels_key, hash);
     return 0;
 }

@@ -14,7 +14,6 @@
 #include "worker/jobs/encode/label_cache.h"
 #include "worker/jobs/encode/options.h"
 #include "worker/jobs/encode/placeholder.h"
-#include "worker/jobs/encode/scores.h"
 #include "worker/nn/backend.h"
 #include "worker/nn/models/clip/clip.h"
 #include "worker/nn/text/tokenizer.h"
@@ -38,8 +37,8 @@ struct encode_model {
     /* The job's. */
     char labels_key[HASH_SHA256_TEXT], placeholder_key[HASH_SHA256_TEXT + 16]; /* "": none */
     struct labels labels;
-    struct scores *scores; /* NULL: no labels are wanted */
-    uint32_t top_k;        /* that scores gives */
+    uint32_t labels_count; /* whose cosines the model gives; 0: no labels are wanted */
+    uint32_t top_k;        /* labels that a picture gets */
     struct placeholder placeholder;
 };
 

@@ -105,17 +105,27 @@ static int pack(struct near *near, struct backend_weight **weight, uint32_t rows
     return backend_weight_new(near->backend, weight, &part, 1, near->columns, DTYPE_F32, err);
 }
 
+struct product {
+    struct backend *backend;
+    struct op_linear op;
+};
+
+static void multiply(void *context)
+{
+    const struct product *product = context;
+    op_linear(product->backend, &product->op);
+}
+
 /* Cosines of the chunk on the device with the rows of a weight, in near->host. */
 static int compare(struct near *near, const struct backend_weight *weight, uint32_t rows,
                    struct err *err)
 {
-    const struct op_linear op = {
-        .x = matrix(rows, near->columns, near->x),
-        .out = matrix(rows, weight->rows, near->cosine),
-        .weight = weight,
-        .activation = ACTIVATION_NONE,
-    };
-    op_linear(near->backend, &op);
+    struct product product = {near->backend,
+                              {.x = matrix(rows, near->columns, near->x),
+                               .out = matrix(rows, weight->rows, near->cosine),
+                               .weight = weight,
+                               .activation = ACTIVATION_NONE}};
+    (void)backend_pass(near->backend, NULL, (uint32_t[BACKEND_PASS_SHAPE]){0}, multiply, &product);
     backend_read(near->backend, near->host, near->cosine,
                  (size_t)rows * (size_t)weight->rows * sizeof(float));
     return backend_sync(near->backend, err);

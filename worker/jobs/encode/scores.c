@@ -1,28 +1,10 @@
-/* scores.c - cosines from the backend, softmax and the best of them here. */
+/* scores.c - softmax of cosines, and the best of them. */
 #include "worker/jobs/encode/scores.h"
 
 #include "common/base/check.h"
-#include "common/base/mem.h"
-#include "worker/nn/ops.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-#define ROWS_AT_ONCE 64
-
-struct scores {
-    struct backend *backend;
-    struct backend_weight *weight;
-    struct scores_options options;
-    void *x, *cosine; /* of the device: [ROWS_AT_ONCE, projection], [ROWS_AT_ONCE, labels] */
-    float *host;      /* [ROWS_AT_ONCE, labels] */
-};
-
-static struct tensor matrix(int64_t rows, int64_t columns, void *data)
-{
-    return (struct tensor){.dtype = DTYPE_F32, .rank = 2, .shape = {rows, columns}, .data = data};
-}
 
 /* x at most 0. Cody and Waite's reduction by ln 2 in two parts, then the series of e^r for |r| at
  * most ln 2 / 2: with terms up to r^13 it is off by less than 1e-16. Plain sums and products: the
@@ -93,93 +75,4 @@ bool scores_best(struct row_label *best, uint32_t top_k, const float *cosine, ui
         best[i].confidence = (float)(exp_of(scale * below) / sum);
     }
     return true;
-}
-
-int scores_new(struct scores **scores, struct backend *backend,
-               const struct scores_options *options, struct err *err)
-{
-    *scores = NULL;
-    CHECK(options->labels > 0 && options->projection > 0 && options->logit_scale >= 0);
-    CHECK(options->top_k >= 1 && options->top_k <= ENCODE_TOP_K_MAX);
-    struct scores *made = mem_new(sizeof *made);
-    made->backend = backend;
-    made->options = *options;
-    made->options.vector = NULL;
-    if (made->options.top_k > options->labels) made->options.top_k = options->labels;
-    const size_t row = ROWS_AT_ONCE * sizeof(float);
-    made->host = mem_try(row * options->labels);
-    made->x = backend_alloc(backend, row * options->projection);
-    made->cosine = backend_alloc(backend, row * options->labels);
-    int rc = 0;
-    if (!made->host || !made->x || !made->cosine)
-        rc = err_set(err, ERR_LIMIT, "no memory for the scores of %u labels", options->labels);
-    if (!rc) {
-        /* Read only; a tensor's data has no const. */
-        union {
-            const float *read;
-            void *data;
-        } vector = {.read = options->vector};
-        const struct tensor part = matrix(options->labels, options->projection, vector.data);
-        rc = backend_weight_new(backend, &made->weight, &part, 1, options->projection, DTYPE_F32,
-                                err);
-    }
-    if (rc) {
-        scores_free(made);
-        return rc;
-    }
-    *scores = made;
-    return 0;
-}
-
-void scores_free(struct scores *scores)
-{
-    if (!scores) return;
-    if (scores->weight) backend_weight_free(scores->backend, scores->weight);
-    backend_free(scores->backend, scores->x);
-    backend_free(scores->backend, scores->cosine);
-    mem_free(scores->host);
-    mem_free(scores);
-}
-
-uint32_t scores_top_k(const struct scores *scores)
-{
-    return scores->options.top_k;
-}
-
-static int rank_some(struct scores *scores, struct row_label *best, const float *embedding,
-                     uint32_t rows, struct err *err)
-{
-    const struct scores_options *options = &scores->options;
-    const struct op_linear op = {
-        .x = matrix(rows, options->projection, scores->x),
-        .out = matrix(rows, options->labels, scores->cosine),
-        .weight = scores->weight,
-        .activation = ACTIVATION_NONE,
-    };
-    backend_write(scores->backend, scores->x, embedding,
-                  (size_t)rows * options->projection * sizeof(float));
-    op_linear(scores->backend, &op);
-    backend_read(scores->backend, scores->host, scores->cosine,
-                 (size_t)rows * options->labels * sizeof(float));
-    const int rc = backend_sync(scores->backend, err);
-    if (rc) return rc;
-    for (uint32_t i = 0; i < rows; i++)
-        if (!scores_best(best + (size_t)i * options->top_k, options->top_k,
-                         scores->host + (size_t)i * options->labels, options->labels,
-                         options->logit_scale))
-            return err_set(err, ERR_CORRUPT,
-                           "the model gives no numbers for a picture: are its weights whole?");
-    return 0;
-}
-
-int scores_rank(struct scores *scores, struct row_label *best, const float *embedding,
-                uint32_t rows, struct err *err)
-{
-    for (uint32_t at = 0; at < rows; at += ROWS_AT_ONCE) {
-        const int rc = rank_some(scores, best + (size_t)at * scores->options.top_k,
-                                 embedding + (size_t)at * scores->options.projection,
-                                 rows - at < ROWS_AT_ONCE ? rows - at : ROWS_AT_ONCE, err);
-        if (rc) return rc;
-    }
-    return 0;
 }

@@ -32,6 +32,7 @@
 #include "worker/jobs/encode/near.h"
 #include "worker/jobs/encode/options.h"
 #include "worker/jobs/encode/row.h"
+#include "worker/jobs/encode/scores.h"
 #include "worker/jobs/encode/source.h"
 #include "worker/jobs/encode/tally.h"
 
@@ -70,7 +71,7 @@ struct work_fate {
  */
 struct work_vectors {
     uint8_t *pixels;
-    float *tokens, *cls, *embedding;
+    float *tokens, *cls, *embedding, *cosine;
     float *caption;        /* embeddings, of the rows that have one, one after another */
     uint32_t *caption_ids; /* [piece_max, text_tokens] */
     float *kept;           /* embeddings of the rows that near is asked about */
@@ -119,8 +120,9 @@ struct work {
     struct work_item **order; /* items that came back, by index modulo items_count */
     uint32_t next, arrived;   /* the index whose turn it is; items in order[] */
     uint32_t piece, piece_max;
-    bool overlaps; /* each piece is one pass of the model, beside which rows are written */
-    int64_t bytes; /* of the pictures' files that were encoded */
+    bool overlaps;     /* each piece is one pass of the model, beside which rows are written */
+    int64_t bytes;     /* of the pictures' files that were encoded */
+    int64_t device_ns; /* backend_busy_ns up to now */
     int64_t start_at_ms, told_at_ms;
 };
 

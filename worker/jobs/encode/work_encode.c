@@ -12,13 +12,13 @@
 #define WAIT_MS 50  /* for an item; a stop is noticed in between */
 #define TELL_MS 200 /* between two reports of the progress */
 
-/* One piece: items in order, some of which have pixels. It is begun, its numbers come, its rows are
- * written; the pass of the one after it may begin before its rows are, never before its numbers. */
+/* One piece: items in order, some of which have pixels. Its pass is begun, its numbers come, its
+ * rows are written. The pass of the one after it begins as soon as there are pictures for it, so
+ * that the device need not wait for what is done here; its numbers come when these rows are
+ * written. */
 struct piece {
     struct work_item **item; /* [items] */
     uint32_t items, pictures;
-    int64_t begun_ns;
-    bool started; /* its pass */
     bool has_numbers;
 };
 
@@ -48,6 +48,7 @@ static void choose_piece(struct work *work)
     const struct clip_shape *shape = &work->model->shape;
     size_t each = shape->hidden + (size_t)shape->projection * 3;
     if (encode_wants_tokens(&work->options)) each += tokens_each(work);
+    each += work->model->labels_count;
     const size_t fits = VECTORS_BYTES_MAX / (each * sizeof(float));
     uint32_t batch = work->options.batch ? work->options.batch : BATCH_DEFAULT;
     /* A pass of its own for each piece, unless those are small. */
@@ -65,6 +66,7 @@ int encode_work_vectors_init(struct work *work, struct err *err)
     const struct encode_options *options = &work->options;
     struct work_vectors *vectors = &work->vectors;
     choose_piece(work);
+    work->device_ns = backend_busy_ns(work->model->backend);
     const size_t count = work->piece_max, side = shape->image_side, f32 = sizeof(float);
     const size_t embedding = shape->projection * f32;
     bool ok = (vectors->pixels = array(count, side * side * 3)) != NULL;
@@ -81,9 +83,9 @@ int encode_work_vectors_init(struct work *work, struct err *err)
         ok = (vectors->kept = array(count, embedding)) != NULL &&
              (vectors->kept_number = array(count, sizeof(int64_t))) != NULL &&
              (vectors->match = array(count, sizeof *vectors->match)) != NULL;
-    if (ok && work->model->scores)
-        ok = (vectors->label =
-                  array(count, scores_top_k(work->model->scores) * sizeof *vectors->label)) != NULL;
+    if (ok && work->model->labels_count)
+        ok = (vectors->cosine = array(count, work->model->labels_count * f32)) != NULL &&
+             (vectors->label = array(count, work->model->top_k * sizeof *vectors->label)) != NULL;
     if (ok) ok = (vectors->fate = array(count, sizeof *vectors->fate)) != NULL;
     if (ok) ok = (work->zeros = array(shape->projection, f32)) != NULL;
     return ok ? 0
@@ -98,6 +100,7 @@ void encode_work_vectors_deinit(struct work *work)
     mem_free(vectors->tokens);
     mem_free(vectors->cls);
     mem_free(vectors->embedding);
+    mem_free(vectors->cosine);
     mem_free(vectors->caption);
     mem_free(vectors->caption_ids);
     mem_free(vectors->kept);
@@ -165,29 +168,31 @@ static void put_pictures(struct work *work, const struct piece *piece)
 }
 
 /* Behind put_pictures. */
-static int start_pictures(struct work *work, struct piece *piece, struct err *err)
+static int start_pictures(struct work *work, const struct piece *piece, struct err *err)
 {
     const struct work_vectors *vectors = &work->vectors;
-    const struct clip_features features = {
-        .tokens = vectors->tokens, .cls = vectors->cls, .embedding = vectors->embedding};
+    const struct clip_features features = {.tokens = vectors->tokens,
+                                           .cls = vectors->cls,
+                                           .embedding = vectors->embedding,
+                                           .cosine = vectors->cosine};
     struct clip *clip = work->model->clip;
-    piece->begun_ns = now_ns();
-    const int rc = work->overlaps
-                       ? clip_images_start(clip, &features, err)
-                       : clip_encode_images(clip, vectors->pixels, piece->pictures, &features, err);
-    piece->started = !rc;
-    return rc;
+    return work->overlaps
+               ? clip_images_start(clip, &features, err)
+               : clip_encode_images(clip, vectors->pixels, piece->pictures, &features, err);
 }
 
-static int finish_pictures(struct work *work, const struct piece *piece, struct err *err)
+/* The device's time since this was called before, for so many pictures. */
+static void tell_device(struct work *work, uint32_t pictures)
 {
-    const int rc = work->overlaps ? clip_images_finish(work->model->clip, err) : 0;
-    const int64_t each_ns = (now_ns() - piece->begun_ns) / piece->pictures;
+    const int64_t busy_ns = backend_busy_ns(work->model->backend) - work->device_ns;
+    work->device_ns += busy_ns;
+    atomic_fetch_add(&work->busy_ns[WORK_ENCODE], busy_ns);
+    job_device_used(work->env, busy_ns, pictures);
+    const int64_t each_ns = busy_ns / pictures;
     const int64_t piece_wanted = each_ns > 0 ? PIECE_NS / each_ns : work->piece_max;
     work->piece = piece_wanted < 1                 ? 1
                   : piece_wanted < work->piece_max ? (uint32_t)piece_wanted
                                                    : work->piece_max;
-    return rc;
 }
 
 /* ---- numbers ---- */
@@ -258,6 +263,19 @@ static void judge(struct work *work, const struct piece *piece, struct work_fate
             fate[picture].dropped = is_placeholder(work, picture, &fate[picture].cosine);
         picture++;
     }
+}
+
+static int rank_labels(struct work *work, uint32_t pictures, struct err *err)
+{
+    const struct encode_model *model = work->model;
+    const uint32_t labels = model->labels_count, top_k = model->top_k;
+    for (uint32_t i = 0; labels && i < pictures; i++)
+        if (!scores_best(work->vectors.label + (size_t)i * top_k, top_k,
+                         work->vectors.cosine + (size_t)i * labels, labels,
+                         model->shape.logit_scale))
+            return err_set(err, ERR_CORRUPT,
+                           "the model gives no numbers for a picture: are its weights whole?");
+    return 0;
 }
 
 /* Captions of the pictures that are kept. */
@@ -341,7 +359,7 @@ struct turn {
 static void add_labels(struct work *work, uint32_t picture)
 {
     struct encode_row *row = &work->row;
-    row->labels_count = scores_top_k(work->model->scores);
+    row->labels_count = work->model->top_k;
     memcpy(row->label, work->vectors.label + (size_t)picture * row->labels_count,
            row->labels_count * sizeof *row->label);
 }
@@ -364,7 +382,7 @@ static void fill_row(struct work *work, const struct work_fate *fate, struct tur
         return;
     }
     row->row = work->tally.success;
-    if (work->model->scores) add_labels(work, (uint32_t)picture);
+    if (work->model->labels_count) add_labels(work, (uint32_t)picture);
     if (fate->captioned)
         row->caption_embedding = vectors->caption + (size_t)turn->caption++ * shape->projection;
     if (work->near) {
@@ -400,17 +418,13 @@ static int get_numbers(struct work *work, struct piece *piece, struct err *err)
     int rc = 0;
     piece->has_numbers = true;
     if (!piece->pictures) return 0;
-    rc = finish_pictures(work, piece, err);
+    if (work->overlaps) rc = clip_images_finish(work->model->clip, err);
     if (!rc) rc = check_pictures(work, piece->pictures, err);
     if (!rc) judge(work, piece, fate);
-    if (!rc && work->model->scores)
-        rc = scores_rank(work->model->scores, work->vectors.label, work->vectors.embedding,
-                         piece->pictures, err);
+    if (!rc) rc = rank_labels(work, piece->pictures, err);
     if (!rc) rc = encode_captions(work, piece, fate, err);
     if (!rc) rc = find_near(work, piece, fate, err);
-    const int64_t busy_ns = now_ns() - piece->begun_ns;
-    atomic_fetch_add(&work->busy_ns[WORK_ENCODE], busy_ns);
-    job_device_used(work->env, busy_ns, piece->pictures);
+    tell_device(work, piece->pictures);
     return rc;
 }
 
@@ -440,7 +454,7 @@ static void give_back(struct work *work, struct work_item *item)
 static void gather(const struct work *work, struct piece *piece)
 {
     piece->items = piece->pictures = 0;
-    piece->started = piece->has_numbers = false;
+    piece->has_numbers = false;
     while (piece->items < work->items_count) {
         struct work_item *item = work->order[(work->next + piece->items) % work->items_count];
         if (!item || (!item->status && piece->pictures == work->piece)) return;
@@ -449,14 +463,15 @@ static void gather(const struct work *work, struct piece *piece)
     }
 }
 
-/* A whole piece, or rows that cost nothing, or there is nothing to wait for. quiet: nothing came
- * for a while. */
+/* A whole piece, or rows that cost nothing and wait for none, or there is nothing to wait for.
+ * quiet: nothing came for a while. */
 static bool is_due(const struct work *work, const struct pieces *pieces, bool quiet)
 {
-    const struct piece *next = pieces->next;
-    const uint32_t held = pieces->before ? pieces->before->items : 0;
+    const struct piece *next = pieces->next, *before = pieces->before;
+    const uint32_t held = before ? before->items : 0;
     if (next->items == 0) return false;
-    return quiet || next->pictures == work->piece || next->pictures == 0 ||
+    return quiet || next->pictures == work->piece ||
+           (next->pictures == 0 && (!before || before->has_numbers)) ||
            next->items + held == work->items_count;
 }
 
@@ -497,35 +512,19 @@ static int do_before(struct work *work, struct pieces *pieces, struct err *err)
 /* The next piece is begun, and the one before ended while the model has work. */
 static int do_next(struct work *work, struct pieces *pieces, struct err *err)
 {
-    struct piece *next = pieces->next, *before = pieces->before;
+    struct piece *next = pieces->next;
     int rc = 0;
     claim(work, next);
-    if (next->pictures) put_pictures(work, next);
-    if (before && !before->has_numbers) rc = get_numbers(work, before, err);
-    if (!rc && next->pictures && work->overlaps) rc = start_pictures(work, next, err);
-    if (!rc && before) rc = write_piece(work, before, err);
-    end_before(work, pieces);
-    if (!rc && next->pictures && !work->overlaps) rc = start_pictures(work, next, err);
+    if (next->pictures) {
+        put_pictures(work, next);
+        rc = start_pictures(work, next, err);
+    }
+    if (rc)
+        end_before(work, pieces);
+    else
+        rc = do_before(work, pieces, err);
     pieces->before = next;
     pieces->next = next == pieces->piece ? pieces->piece + 1 : pieces->piece;
-    return rc;
-}
-
-/* Pieces as long as one is due. Of the last one the numbers are waited for, since nothing else is
- * to be done, and its rows are left for when the model has work, or until it is quiet. */
-static int take_pieces(struct work *work, struct pieces *pieces, bool quiet, struct err *err)
-{
-    int rc = 0;
-    for (gather(work, pieces->next); !rc && is_due(work, pieces, quiet);
-         gather(work, pieces->next)) {
-        rc = do_next(work, pieces, err);
-        if (!rc && !work->overlaps) rc = do_before(work, pieces, err);
-        tell(work, false);
-        if (!rc) rc = look(work, err);
-    }
-    struct piece *last = pieces->before;
-    if (!rc && last && !last->has_numbers) rc = get_numbers(work, last, err);
-    if (!rc && quiet) rc = do_before(work, pieces, err);
     return rc;
 }
 
@@ -542,15 +541,46 @@ static void take_item(struct work *work, struct work_item *item)
     work->arrived++;
 }
 
-/* The reader may wait for an item, and look at abort only when it has one. A pass under way is
+static bool has_ended(const struct work *work, const struct piece *piece)
+{
+    return !piece->pictures || !work->overlaps || clip_images_ready(work->model->clip);
+}
+
+/* What has come back. */
+static void take_items(struct work *work)
+{
+    struct work_item *item;
+    while ((item = chan_try_recv(work->done))) take_item(work, item);
+}
+
+/* Pieces as long as one is due. The last one's numbers come when its pass has ended, and its rows
+ * are left for when the model has work, or until it is quiet. */
+static int take_pieces(struct work *work, struct pieces *pieces, bool quiet, struct err *err)
+{
+    int rc = 0;
+    for (gather(work, pieces->next); !rc && is_due(work, pieces, quiet);
+         gather(work, pieces->next)) {
+        rc = do_next(work, pieces, err);
+        if (!rc && !work->overlaps) rc = do_before(work, pieces, err);
+        tell(work, false);
+        if (!rc) rc = look(work, err);
+        take_items(work);
+    }
+    struct piece *last = pieces->before;
+    if (!rc && last && !last->has_numbers && (quiet || has_ended(work, last)))
+        rc = get_numbers(work, last, err);
+    if (!rc && quiet) rc = do_before(work, pieces, err);
+    return rc;
+}
+
+/* The reader may wait for an item, and look at abort only when it has one. Passes under way are
  * waited for, since the model may serve another task. */
 static void give_up(struct work *work, struct pieces *pieces)
 {
-    const struct piece *before = pieces->before;
+    struct clip *clip = work->model->clip;
     struct err ignored;
     atomic_store(&work->abort, true);
-    if (before && before->started && !before->has_numbers && work->overlaps)
-        (void)(clip_images_finish(work->model->clip, &ignored) != 0);
+    while (work->overlaps && clip_images_under_way(clip)) (void)!clip_images_finish(clip, &ignored);
     end_before(work, pieces);
     for (uint32_t i = 0; i < work->items_count; i++) {
         if (work->order[i]) give_back(work, work->order[i]);
@@ -585,7 +615,8 @@ int encode_work_encode(struct work *work, struct err *err)
             item = chan_try_recv(work->done);
             ended = !item;
         }
-        for (; item; item = chan_try_recv(work->done)) take_item(work, item);
+        if (item) take_item(work, item);
+        take_items(work);
         if (!rc) rc = look(work, err);
         if (!rc) rc = take_pieces(work, &pieces, quiet, err);
         if (!rc) tell(work, ended);

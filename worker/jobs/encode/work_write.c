@@ -47,8 +47,8 @@ int encode_work_files_open(struct work *work, struct err *err)
     file_name(name, work, "", ".jsonl");
     if (!rc) rc = attempt_file_open(work->attempt, &work->lines, name, err);
     return rc ? rc
-              : encode_tally_init(&work->tally, work->model->scores ? &work->model->labels : NULL,
-                                  err);
+              : encode_tally_init(&work->tally,
+                                  work->model->labels_count ? &work->model->labels : NULL, err);
 }
 
 /* ---- a row ---- */

@@ -28,6 +28,8 @@ int cuda_copies_open(struct cuda_backend *cuda, struct err *err)
 {
     cudaError_t error = slots_open(&cuda->slots);
     if (!error) error = slots_open(&cuda->ahead_slots);
+    if (!error) error = slots_open(&cuda->read_slots);
+    if (!error) error = cudaStreamCreateWithFlags(&cuda->read_stream, cudaStreamNonBlocking);
     if (!error) error = cudaStreamCreateWithFlags(&cuda->ahead_stream, cudaStreamNonBlocking);
     if (!error) error = cudaEventCreateWithFlags(&cuda->ahead_event, cudaEventDisableTiming);
     return error ? err_set(err, ERR_LIMIT, "no pinned memory for copies: %s",
@@ -35,15 +37,21 @@ int cuda_copies_open(struct cuda_backend *cuda, struct err *err)
                  : 0;
 }
 
+static void stream_close(cudaStream_t stream)
+{
+    if (!stream) return;
+    (void)cudaStreamSynchronize(stream);
+    (void)cudaStreamDestroy(stream);
+}
+
 void cuda_copies_close(struct cuda_backend *cuda)
 {
-    if (cuda->ahead_stream) {
-        (void)cudaStreamSynchronize(cuda->ahead_stream);
-        (void)cudaStreamDestroy(cuda->ahead_stream);
-    }
+    stream_close(cuda->ahead_stream);
+    stream_close(cuda->read_stream);
     if (cuda->ahead_event) (void)cudaEventDestroy(cuda->ahead_event);
     slots_close(&cuda->slots);
     slots_close(&cuda->ahead_slots);
+    slots_close(&cuda->read_slots);
 }
 
 static void hand_over(struct cuda_slot *slot)
@@ -52,10 +60,15 @@ static void hand_over(struct cuda_slot *slot)
     slot->to = NULL;
 }
 
-void cuda_hand_over(struct cuda_backend *cuda)
+static void hand_over_all(struct cuda_slots *slots)
 {
     for (uint32_t i = 0; i < CUDA_SLOTS; i++)
-        hand_over(&cuda->slots.slot[(cuda->slots.next + i) % CUDA_SLOTS]);
+        hand_over(&slots->slot[(slots->next + i) % CUDA_SLOTS]);
+}
+
+void cuda_hand_over(struct cuda_backend *cuda)
+{
+    hand_over_all(&cuda->slots);
 }
 
 /* The next slot, when all that it was used for is done. NULL: an error was kept. */
@@ -110,17 +123,34 @@ void cuda_write_ahead(struct cuda_backend *cuda, void *dst, const void *src, siz
     if (slot) (void)cuda_failed(cuda, cudaStreamWaitEvent(cuda->stream, slot->event, 0));
 }
 
-void cuda_read(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes)
+/* It is handed over when its slot is needed again, or by who waits for all. */
+static void read_through(struct cuda_backend *cuda, struct cuda_slots *slots, cudaStream_t stream,
+                         void *dst, const void *src, size_t bytes)
 {
     for (size_t at = 0; at < bytes;) {
         const size_t left = bytes - at, some = left < CUDA_SLOT_BYTES ? left : CUDA_SLOT_BYTES;
-        struct cuda_slot *slot = next_slot(cuda, &cuda->slots);
+        struct cuda_slot *slot = next_slot(cuda, slots);
         if (!slot) return;
         if (!copied(cuda, slot, slot->data, (const char *)src + at, some, cudaMemcpyDeviceToHost,
-                    cuda->stream))
+                    stream))
             return;
         slot->to = (char *)dst + at;
         slot->bytes = some;
         at += some;
     }
+}
+
+void cuda_read(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes)
+{
+    read_through(cuda, &cuda->slots, cuda->stream, dst, src, bytes);
+}
+
+void cuda_read_behind(struct cuda_backend *cuda, cudaEvent_t event, void *dst, const void *src,
+                      size_t bytes)
+{
+    if (cuda_failed(cuda, cudaStreamWaitEvent(cuda->read_stream, event, 0))) return;
+    read_through(cuda, &cuda->read_slots, cuda->read_stream, dst, src, bytes);
+    if (cuda->base.err.code) return;
+    if (cuda_failed(cuda, cudaStreamSynchronize(cuda->read_stream))) return;
+    hand_over_all(&cuda->read_slots);
 }

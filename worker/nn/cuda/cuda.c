@@ -105,7 +105,9 @@ static void cuda_sync(struct backend *backend)
 {
     struct cuda_backend *cuda = (struct cuda_backend *)backend;
     (void)cudaSetDevice(cuda->device);
-    if (!cuda_failed(cuda, cudaStreamSynchronize(cuda->stream))) cuda_hand_over(cuda);
+    if (cuda_failed(cuda, cudaStreamSynchronize(cuda->stream))) return;
+    cuda_hand_over(cuda);
+    cuda_passes_ended(cuda);
 }
 
 static void cuda_close(struct backend *backend)
@@ -116,6 +118,7 @@ static void cuda_close(struct backend *backend)
     cuda_graphs_forget(cuda);
     matmul_close(cuda->matmul);
     cuda_copies_close(cuda);
+    cuda_passes_close(cuda);
     (void)cudaFree(cuda->x.data);
     (void)cudaFree(cuda->product.data);
     (void)cudaFree(cuda->bias.data);
@@ -184,6 +187,7 @@ static int open_parts(struct cuda_backend *cuda, struct err *err)
                        "cuda:%d: %s (%s)", cuda->device, cudaGetErrorString(error),
                        cudaGetErrorName(error));
     int rc = cuda_copies_open(cuda, err);
+    if (!rc) rc = cuda_passes_open(cuda, err);
     if (!rc) rc = matmul_open(&cuda->matmul, cuda->stream, err);
     return rc ? err_wrap(err, "cuda:%d", cuda->device) : 0;
 }
@@ -245,6 +249,8 @@ const struct backend_driver backend_cuda = {
     .write_ahead = cuda_op_write_ahead,
     .read = cuda_op_read,
     .pass = cuda_pass,
+    .pass_ended = cuda_pass_ended,
+    .pass_read = cuda_pass_read,
     .sync = cuda_sync,
     .weight_new = cuda_weight_new,
     .weight_free = cuda_weight_free,

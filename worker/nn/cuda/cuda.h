@@ -2,7 +2,8 @@
  *
  * Ops go into one stream. What comes from host memory is copied to pinned memory at once (slots,
  * used in turn), what goes there lands in it first and is handed over when its slot is needed again
- * or at sync. What is written ahead has slots and a stream of its own, for which ops wait. Scratch
+ * or at sync. What is written ahead has slots and a stream of its own, for which ops wait; so has
+ * what is read of a pass, which waits for that pass. Scratch
  * memory grows to the largest that an op needed. Passes that come again are graphs. */
 #ifndef NN_CUDA_CUDA_H
 #define NN_CUDA_CUDA_H
@@ -43,6 +44,11 @@ struct cuda_graph {
     bool is_refused;      /* nor can there be */
 };
 
+/* Where the latest passes stand in the stream: number n in place n % BACKEND_PASSES. */
+struct cuda_pass {
+    cudaEvent_t from, to;
+};
+
 struct cuda_backend {
     struct backend base;
     int device;
@@ -53,9 +59,12 @@ struct cuda_backend {
     cudaStream_t ahead_stream;
     cudaEvent_t ahead_event; /* the ops that came before the latest write ahead are done */
     struct cuda_slots ahead_slots;
+    cudaStream_t read_stream;
+    struct cuda_slots read_slots;
+    struct cuda_pass pass[BACKEND_PASSES];
+    uint64_t passes_timed;                /* the latest one whose time is in base.busy_ns */
     struct cuda_scratch x, product, bias; /* of linear */
     struct cuda_graph graph[CUDA_GRAPHS];
-    uint64_t passes;
     bool has_graphs, is_recording;
     const char *latest; /* what was asked of the device last */
 };
@@ -82,13 +91,27 @@ void cuda_copies_close(struct cuda_backend *cuda);
 void cuda_write(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
 void cuda_write_ahead(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
 void cuda_read(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
+/* Behind an event, on a stream of its own; there when it returns. */
+void cuda_read_behind(struct cuda_backend *cuda, cudaEvent_t event, void *dst, const void *src,
+                      size_t bytes);
 /* The stream is done: what waits is handed over. */
 void cuda_hand_over(struct cuda_backend *cuda);
 
-/* graph.c */
-bool cuda_graphs_are_on(void);
+/* pass.c */
+CHECKED int cuda_passes_open(struct cuda_backend *cuda, struct err *err);
+void cuda_passes_close(struct cuda_backend *cuda);
 void cuda_pass(struct backend *backend, const void *owner, const uint32_t *shape,
                void (*ops)(void *context), void *context);
+bool cuda_pass_ended(struct backend *backend, uint64_t pass);
+void cuda_pass_read(struct backend *backend, uint64_t pass, void *dst, const void *src,
+                    size_t bytes);
+/* The stream is done: so are they all. */
+void cuda_passes_ended(struct cuda_backend *cuda);
+
+/* graph.c */
+bool cuda_graphs_are_on(void);
+void cuda_graph_run(struct cuda_backend *cuda, const void *owner, const uint32_t *shape,
+                    void (*ops)(void *context), void *context);
 /* Memory is about to be freed. */
 void cuda_graphs_forget(struct cuda_backend *cuda);
 

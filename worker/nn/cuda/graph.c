@@ -77,16 +77,13 @@ static void make(struct cuda_backend *cuda, struct cuda_graph *graph, void (*ops
     (void)cudaGetLastError();
 }
 
-void cuda_pass(struct backend *backend, const void *owner, const uint32_t *shape,
-               void (*ops)(void *context), void *context)
+void cuda_graph_run(struct cuda_backend *cuda, const void *owner, const uint32_t *shape,
+                    void (*ops)(void *context), void *context)
 {
-    struct cuda_backend *cuda = (struct cuda_backend *)backend;
-    CHECK(!cuda->is_recording);
-    if (!cuda->has_graphs) {
+    if (!cuda->has_graphs || !owner) {
         ops(context);
         return;
     }
-    if (!cuda_enter(cuda, "pass")) return;
     struct cuda_graph *graph = find(cuda, owner, shape);
     if (graph->used && !graph->exec && !graph->is_refused) make(cuda, graph, ops, context);
     if (graph->exec) {
@@ -96,5 +93,5 @@ void cuda_pass(struct backend *backend, const void *owner, const uint32_t *shape
         ops(context);
         graph = find(cuda, owner, shape); /* if scratch moved, all of them are forgotten */
     }
-    graph->used = ++cuda->passes;
+    graph->used = cuda->base.passes;
 }

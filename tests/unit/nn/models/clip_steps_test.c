@@ -1,5 +1,6 @@
 /* clip_steps_test.c - pictures put ahead of the pass under way give the bits of one call, whatever
- * the pieces; and what is asked for may change from pass to pass. */
+ * the pieces, with one pass under way or two, and texts in between; what is asked for may change
+ * from pass to pass. */
 #include "tests/unit/nn/models/clip_support.h"
 
 #define MANY 11
@@ -31,34 +32,65 @@ static struct clip_features from(const struct outputs *outputs, const struct cli
         .embedding = outputs->embedding + (size_t)first * shape->projection};
 }
 
-/* Pieces of 1, 2, 3 and 4 pictures, each put while the one before is under way. */
-static void encode_in_steps(struct golden *golden, const uint8_t *pixels, struct outputs *got)
+/* Pictures that need not stay when they were put. */
+static void put(struct golden *golden, const uint8_t *pixels, uint32_t first, uint32_t count)
 {
     const size_t picture = (size_t)golden->shape.image_side * golden->shape.image_side * 3;
+    uint8_t *copy = mem_new(count * picture);
+    memcpy(copy, pixels + first * picture, count * picture);
+    clip_images_put(golden->clip, copy, count);
+    memset(copy, 0, count * picture);
+    mem_free(copy);
+}
+
+/* A text's embedding, which must be the same whatever runs beside it. */
+static void encode_text(struct golden *golden, float *first)
+{
+    const struct clip_shape *shape = &golden->shape;
+    uint32_t *ids = mem_new(shape->text_tokens * sizeof *ids);
+    float *embedding = mem_new(shape->projection * sizeof *embedding);
+    struct err err;
+    for (uint32_t i = 0; i < shape->text_tokens; i++) ids[i] = i < 3 ? i + 1 : 0;
+    ids[3] = (uint32_t)clip_config(golden->clip)->text.eos_token_id;
+    EXPECT_OK(clip_encode_texts(golden->clip, ids, 1, embedding, &err), &err);
+    if (first[0] != 0)
+        EXPECT_MEM(embedding, first, shape->projection * sizeof *first);
+    else
+        memcpy(first, embedding, shape->projection * sizeof *first);
+    mem_free(ids);
+    mem_free(embedding);
+}
+
+/* Pieces of 1, 2, 3 and 4 pictures, each put while `ahead` before it are under way. */
+static void encode_in_steps(struct golden *golden, const uint8_t *pixels, struct outputs *got,
+                            uint32_t ahead)
+{
+    float *text = mem_new(golden->shape.projection * sizeof *text);
     uint32_t first = 0, some = 1;
     struct err err;
-    clip_images_put(golden->clip, pixels, some);
     while (first < MANY) {
         const struct clip_features features = from(got, &golden->shape, first);
+        put(golden, pixels, first, some);
+        if (clip_images_under_way(golden->clip) == ahead)
+            EXPECT_OK(clip_images_finish(golden->clip, &err), &err);
         EXPECT_OK(clip_images_start(golden->clip, &features, &err), &err);
+        encode_text(golden, text);
         first += some;
         some = some % 4 + 1;
         if (some > MANY - first) some = MANY - first;
-        if (some) {
-            uint8_t *copy = mem_new(some * picture); /* which need not stay */
-            memcpy(copy, pixels + first * picture, some * picture);
-            clip_images_put(golden->clip, copy, some);
-            memset(copy, 0, some * picture);
-            mem_free(copy);
-        }
+    }
+    EXPECT_EQ(clip_images_under_way(golden->clip), ahead);
+    while (clip_images_under_way(golden->clip)) {
+        while (!clip_images_ready(golden->clip)) continue;
         EXPECT_OK(clip_images_finish(golden->clip, &err), &err);
     }
+    mem_free(text);
 }
 
-static void compare(const char *device, enum dtype dtype)
+static void compare(const char *device, enum dtype dtype, uint32_t ahead)
 {
     const struct clip_options options = {
-        .dtype = dtype, .vision = true, .batch_max = 4, .hidden_state = -2};
+        .dtype = dtype, .vision = true, .text = true, .batch_max = 4, .hidden_state = -2};
     struct outputs want, got;
     struct golden golden;
     struct err err;
@@ -69,7 +101,7 @@ static void compare(const char *device, enum dtype dtype)
     outputs_init(&got, shape);
     const struct clip_features features = from(&want, shape, 0);
     EXPECT_OK(clip_encode_images(golden.clip, pixels, MANY, &features, &err), &err);
-    encode_in_steps(&golden, pixels, &got);
+    encode_in_steps(&golden, pixels, &got, ahead);
     EXPECT_MEM(got.tokens, want.tokens,
                (size_t)MANY * shape->tokens * shape->hidden * sizeof(float));
     EXPECT_MEM(got.cls, want.cls, MANY * shape->hidden * sizeof(float));
@@ -84,13 +116,60 @@ TEST(clip, in_steps_gives_the_bits_of_one_call)
 {
     UNUSED_STATE;
     const char *device = getenv("VLMQ_CLIP_DEVICE");
-    if (device) {
-        compare(device, DTYPE_BF16);
-        return;
+    for (uint32_t ahead = 1; ahead <= 2; ahead++) {
+        if (device) {
+            compare(device, DTYPE_BF16, ahead);
+            continue;
+        }
+        compare("reference", DTYPE_F32, ahead);
+        compare("cpu", DTYPE_F32, ahead);
+        compare("cpu", DTYPE_I8, ahead);
     }
-    compare("reference", DTYPE_F32);
-    compare("cpu", DTYPE_F32);
-    compare("cpu", DTYPE_I8);
+}
+
+/* Cosines with some vectors, of pieces and of all pictures; then with others; then with none. */
+TEST(clip, labels_are_compared_with_embeddings)
+{
+    UNUSED_STATE;
+    static const uint32_t counts[] = {5, 1, 70};
+    const struct clip_options options = {
+        .dtype = DTYPE_F32, .vision = true, .batch_max = 4, .hidden_state = -1};
+    const char *device = getenv("VLMQ_CLIP_DEVICE");
+    struct golden golden;
+    struct err err;
+    golden_open(&golden, "both", device ? device : "cpu", 1, &options);
+    const uint32_t columns = golden.shape.projection;
+    uint8_t *pixels = golden_pictures(golden.shape.image_side, MANY);
+    float *embedding = mem_new((size_t)MANY * columns * sizeof *embedding);
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+        const uint32_t labels = counts[c];
+        float *vector = mem_new((size_t)labels * columns * sizeof *vector);
+        float *cosine = mem_new((size_t)MANY * labels * sizeof *cosine);
+        float *alone = mem_new(labels * sizeof *alone);
+        for (uint32_t i = 0; i < labels * columns; i++) vector[i] = (float)(i % 13) / 13 - 0.4f;
+        EXPECT_OK(clip_labels(golden.clip, vector, labels, &err), &err);
+        const struct clip_features both = {.embedding = embedding, .cosine = cosine};
+        const struct clip_features last = {.cosine = alone};
+        const size_t picture = (size_t)golden.shape.image_side * golden.shape.image_side * 3;
+        EXPECT_OK(clip_encode_images(golden.clip, pixels, MANY, &both, &err), &err);
+        EXPECT_OK(clip_encode_images(golden.clip, pixels + (MANY - 1) * picture, 1, &last, &err),
+                  &err);
+        EXPECT_MEM(alone, cosine + (size_t)(MANY - 1) * labels, labels * sizeof *alone);
+        for (uint32_t i = 0; i < MANY * labels; i++) {
+            double sum = 0;
+            for (uint32_t k = 0; k < columns; k++)
+                sum += (double)embedding[i / labels * columns + k] *
+                       (double)vector[i % labels * columns + k];
+            EXPECT(fabs(sum - (double)cosine[i]) < 1e-6);
+        }
+        mem_free(vector);
+        mem_free(cosine);
+        mem_free(alone);
+    }
+    EXPECT_OK(clip_labels(golden.clip, NULL, 0, &err), &err);
+    mem_free(embedding);
+    mem_free(pixels);
+    golden_close(&golden);
 }
 
 /* A pass that gives less leaves the rest of the memory alone, and one after it gives all again. */
@@ -127,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(clip, in_steps_gives_the_bits_of_one_call),
+        RUN(clip, labels_are_compared_with_embeddings),
         RUN(clip, passes_may_ask_for_different_things),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

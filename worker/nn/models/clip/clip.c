@@ -80,9 +80,14 @@ static size_t pixels_at(const struct clip *clip)
     return CLIP_LEVELS_BYTES + clip->vision.first_token_bytes;
 }
 
-static size_t planned_at(const struct clip *clip)
+static size_t kept_at(const struct clip *clip)
 {
     return pixels_at(clip) + 2 * clip->vision.pixels_bytes;
+}
+
+static size_t planned_at(const struct clip *clip)
+{
+    return kept_at(clip) + 2 * clip->vision.kept.bytes;
 }
 
 /* One allocation for all passes: the towers never run together. */
@@ -152,6 +157,7 @@ int clip_load(struct clip **clip, struct backend *backend, const char *folder,
 void clip_free(struct clip *clip)
 {
     if (!clip) return;
+    clip_labels_free(clip);
     weights_free(&clip->weights, clip->backend, &clip->table);
     backend_free(clip->backend, clip->scratch);
     arena_deinit(&clip->arena);
@@ -196,6 +202,11 @@ struct clip_shape clip_shape(const struct clip *clip)
 void *clip_pixels(const struct clip *clip, uint32_t buffer)
 {
     return (char *)clip->scratch + pixels_at(clip) + buffer * clip->vision.pixels_bytes;
+}
+
+void *clip_kept(const struct clip *clip, uint32_t buffer)
+{
+    return (char *)clip->scratch + kept_at(clip) + buffer * clip->vision.kept.bytes;
 }
 
 void *clip_planned(const struct clip *clip)

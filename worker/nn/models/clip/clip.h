@@ -52,11 +52,13 @@ struct clip_shape {
     size_t scratch_bytes;               /* on the device, beside them */
 };
 
-/* What is wanted of pictures, in host memory; NULL: not wanted. All f32. */
+/* What is wanted of pictures, in host memory; NULL: not wanted. All f32. What start was asked for
+ * is written by finish. */
 struct clip_features {
     float *tokens;    /* [count, tokens, hidden]: of the chosen hidden state, no CLS, no norm */
     float *cls;       /* [count, hidden]: the CLS token behind the last layer, before its norm */
     float *embedding; /* [count, projection]: of length 1 */
+    float *cosine;    /* [count, labels]: of the embedding with each of clip_labels' vectors */
 };
 
 /* folder: of the model's files. ERR_INVALID, ERR_NOT_FOUND, ERR_CORRUPT: a sentence that names the
@@ -73,15 +75,22 @@ struct clip_shape clip_shape(const struct clip *clip);
  * normalised here. Any count. */
 CHECKED int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
                                const struct clip_features *features, struct err *err);
-/* The same in three steps, of at most images_batch pictures, so that a device need not wait for its
- * next ones: put brings pictures there, beside the pass under way, and has read them when it
- * returns; start begins the pass over what was put last; finish waits for it and takes what start
- * was asked for. The order is put, start, then put of the next ones if wanted, finish, start. After
- * an error: nothing but clip_free. */
+/* The same in three steps, of at most images_batch pictures, so that a device need not wait for the
+ * host: put brings pictures there, beside the passes under way, and has read them when it returns;
+ * start begins the pass over what was put last; finish waits for the older of the passes under way,
+ * of which there may be two, and takes what its start was asked for. Each put has its start before
+ * the next put. Texts may be encoded between any two calls. After an error: nothing but clip_free.
+ */
 void clip_images_put(struct clip *clip, const uint8_t *pixels, uint32_t count);
 CHECKED int clip_images_start(struct clip *clip, const struct clip_features *features,
                               struct err *err);
 CHECKED int clip_images_finish(struct clip *clip, struct err *err);
+/* Passes under way: 0 to 2; and whether finish would not have to wait for the older one. */
+uint32_t clip_images_under_way(const struct clip *clip);
+bool clip_images_ready(const struct clip *clip);
+/* Vectors of length 1 for clip_features.cosine, [labels, projection] in host memory, copied; in
+ * place of those before. labels 0: none. No pass is under way. ERR_LIMIT: the device's memory. */
+CHECKED int clip_labels(struct clip *clip, const float *vector, uint32_t labels, struct err *err);
 /* ids: [count, text_tokens], as nn/text/tokenizer.h makes them; embedding: [count, projection], of
  * length 1. ERR_INVALID: an id is outside of the vocabulary, or a text lacks its end. */
 CHECKED int clip_encode_texts(struct clip *clip, const uint32_t *ids, uint32_t count,

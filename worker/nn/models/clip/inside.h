@@ -42,14 +42,23 @@ struct clip_vision {
     int64_t hidden_layer;              /* whose state patch tokens are of: 0 to layers */
     uint32_t *first_token;             /* [batch_max], on the device: rows of the CLS tokens */
     size_t first_token_bytes;
-    size_t pixels_bytes;           /* of one of two buffers, before what is planned */
-    uint32_t put, put_count;       /* which one was filled last, and with how many pictures */
-    uint32_t started;              /* pictures of the pass under way; 0: none is */
-    struct clip_features features; /* that it gives */
+    size_t pixels_bytes; /* of one of two buffers */
+    struct {
+        size_t cls, embedding, bytes; /* where they begin, behind the tokens; of one of two */
+    } kept;
+    struct backend_weight *labels; /* NULL: none */
+    float *cosine[2];              /* [batch_max, labels], on the device */
+    uint32_t put, put_count;       /* the buffer that was filled last, and with how many pictures */
+    struct clip_pass {
+        uint64_t number;     /* the backend's */
+        uint32_t put, count; /* over which pictures */
+        struct clip_features features;
+    } pass[2];                /* begun in turns; each leaves in a buffer of its own what it gives */
+    uint32_t turn, under_way; /* the one begun last; how many are not finished */
     struct plan plan;
     struct transformer_buffers transformer;
     struct {
-        uint32_t patches, embedded, x, tokens, cls, normed, embedding;
+        uint32_t patches, embedded, x, normed;
     } buffer;
 };
 
@@ -85,7 +94,7 @@ struct clip {
     struct clip_vision vision;
     struct clip_text text;
     uint32_t divisor; /* of the sizes of batches: 1, 2, 4, … until they fit the device */
-    void *scratch;    /* on the device: levels, first tokens, pixels, what a pass needs */
+    void *scratch;    /* on the device, see below */
     size_t scratch_bytes;
 };
 
@@ -96,13 +105,16 @@ CHECKED int clip_text_weights(struct clip *clip, const struct safetensors *file,
  * pixels. Anew when called again. */
 CHECKED int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err);
 CHECKED int clip_text_plan(struct clip *clip, size_t *bytes, struct err *err);
-/* Scratch begins with level to number, [3, 256] f32; behind it lie the first tokens, the two
- * buffers of pixels, and what is planned. */
+/* Scratch begins with level to number, [3, 256] f32; behind it lie the first tokens, two buffers of
+ * pixels, two of what passes of vision leave for the host, and what is planned, of both towers in
+ * the same place. */
 #define CLIP_LEVELS_BYTES (3 * 256 * sizeof(float))
 /* Fills the first two of these, when scratch is there. */
 CHECKED int clip_vision_tables(struct clip *clip, struct err *err);
 void *clip_pixels(const struct clip *clip, uint32_t buffer);
+void *clip_kept(const struct clip *clip, uint32_t buffer);
 void *clip_planned(const struct clip *clip);
+void clip_labels_free(struct clip *clip);
 /* x W^T with each row at length 1: the end of both towers. x [M, hidden], out [M, projection]. */
 void clip_project(const struct clip *clip, const struct backend_weight *projection,
                   const struct tensor *x, const struct tensor *out);

@@ -21,8 +21,7 @@ enum {
     STEP_LAYERS,
     STEP_CLS = STEP_LAYERS + TRANSFORMER_STEPS,
     STEP_NORM,
-    STEP_PROJECT,
-    STEP_END
+    STEP_PROJECT
 };
 
 static int choose_hidden(struct clip *clip, struct err *err)
@@ -99,13 +98,13 @@ int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
     if (rc) return rc;
     v->first_token_bytes = aligned(v->batch_max * sizeof *v->first_token);
     v->pixels_bytes = aligned(pixels);
+    v->kept.cls = aligned(kept);
+    v->kept.embedding = v->kept.cls + aligned(cls);
+    v->kept.bytes = v->kept.embedding + aligned(embedding);
     v->buffer.patches = plan_add(&v->plan, patches, STEP_PATCHES, STEP_EMBED);
     v->buffer.embedded = plan_add(&v->plan, embedded, STEP_EMBED, STEP_TOKENS);
     v->buffer.x = plan_add(&v->plan, x, STEP_TOKENS, STEP_CLS);
-    v->buffer.tokens = plan_add(&v->plan, kept, STEP_LAYERS, STEP_END);
-    v->buffer.cls = plan_add(&v->plan, cls, STEP_LAYERS, STEP_END);
     v->buffer.normed = plan_add(&v->plan, cls, STEP_NORM, STEP_PROJECT);
-    v->buffer.embedding = plan_add(&v->plan, embedding, STEP_PROJECT, STEP_END);
     *bytes = plan_place(&v->plan);
     return 0;
 }
@@ -132,13 +131,10 @@ static struct tensor planned(const struct clip *clip, uint32_t buffer, enum dtyp
     return tensor_over(plan_at(&clip->vision.plan, buffer, clip_planned(clip)), dtype, shape, rank);
 }
 
-/* Of the buffer that was filled last. */
-static struct tensor put_pixels(const struct clip *clip)
+static struct tensor pixels_of(const struct clip *clip, uint32_t buffer, uint32_t count)
 {
-    const struct clip_vision *v = &clip->vision;
     const int64_t side = clip->config.vision.image_size;
-    return tensor_over(clip_pixels(clip, v->put), DTYPE_U8,
-                       (int64_t[]){v->put_count, side, side, 3}, 4);
+    return tensor_over(clip_pixels(clip, buffer), DTYPE_U8, (int64_t[]){count, side, side, 3}, 4);
 }
 
 /* Pixels to hidden state 0: x [count, tokens, hidden]. */
@@ -146,7 +142,7 @@ static struct tensor run_embedding(struct clip *clip, uint32_t count)
 {
     const struct clip_vision *v = &clip->vision;
     const int64_t cells = (int64_t)v->grid * v->grid, hidden = v->layers.shape.hidden;
-    const struct tensor image = put_pixels(clip);
+    const struct tensor image = pixels_of(clip, v->pass[v->turn].put, count);
     const struct tensor patches =
         planned(clip, v->buffer.patches, transformer_dtype(v->layers.dtype),
                 (int64_t[]){count * cells, v->patch->columns}, 2);
@@ -176,31 +172,38 @@ static struct tensor run_embedding(struct clip *clip, uint32_t count)
     return x;
 }
 
-/* What a pass leaves for the host. */
-static struct tensor kept_tokens(const struct clip *clip, uint32_t count)
+/* What a pass leaves for the host, in its buffer. */
+static struct tensor kept_tokens(const struct clip *clip, uint32_t buffer, uint32_t count)
 {
     const int64_t side = clip->vision.grid / clip->vision.window;
-    return planned(clip, clip->vision.buffer.tokens, DTYPE_F32,
-                   (int64_t[]){count, side * side, clip->vision.layers.shape.hidden}, 3);
+    return tensor_over(clip_kept(clip, buffer), DTYPE_F32,
+                       (int64_t[]){count, side * side, clip->vision.layers.shape.hidden}, 3);
 }
 
-static struct tensor kept_cls(const struct clip *clip, uint32_t count)
+static struct tensor kept_cls(const struct clip *clip, uint32_t buffer, uint32_t count)
 {
-    return planned(clip, clip->vision.buffer.cls, DTYPE_F32,
-                   (int64_t[]){count, clip->vision.layers.shape.hidden}, 2);
+    return tensor_over((char *)clip_kept(clip, buffer) + clip->vision.kept.cls, DTYPE_F32,
+                       (int64_t[]){count, clip->vision.layers.shape.hidden}, 2);
 }
 
-static struct tensor kept_embedding(const struct clip *clip, uint32_t count)
+static struct tensor kept_embedding(const struct clip *clip, uint32_t buffer, uint32_t count)
 {
-    return planned(clip, clip->vision.buffer.embedding, DTYPE_F32,
-                   (int64_t[]){count, clip->config.vision.tower.projection_dim}, 2);
+    return tensor_over((char *)clip_kept(clip, buffer) + clip->vision.kept.embedding, DTYPE_F32,
+                       (int64_t[]){count, clip->config.vision.tower.projection_dim}, 2);
+}
+
+static struct tensor kept_cosine(const struct clip *clip, uint32_t buffer, uint32_t count)
+{
+    return tensor_over(clip->vision.cosine[buffer], DTYPE_F32,
+                       (int64_t[]){count, clip->vision.labels->rows}, 2);
 }
 
 static void run_pool(struct clip *clip, const struct tensor *x)
 {
     const struct clip_vision *v = &clip->vision;
+    const uint32_t count = (uint32_t)x->shape[0];
     op_pool(clip->backend, &(struct op_pool){.x = *x,
-                                             .out = kept_tokens(clip, (uint32_t)x->shape[0]),
+                                             .out = kept_tokens(clip, v->turn, count),
                                              .grid = v->grid,
                                              .window = v->window});
 }
@@ -209,7 +212,8 @@ static void run_projection(struct clip *clip, const struct tensor *cls)
 {
     const struct clip_vision *v = &clip->vision;
     const struct tensor normed = planned(clip, v->buffer.normed, DTYPE_F32, cls->shape, 2);
-    const struct tensor embedding = kept_embedding(clip, (uint32_t)cls->shape[0]);
+    const uint32_t count = (uint32_t)cls->shape[0];
+    const struct tensor embedding = kept_embedding(clip, v->turn, count);
     op_norm(clip->backend, &(struct op_norm){.kind = NORM_LAYER,
                                              .x = *cls,
                                              .out = normed,
@@ -217,18 +221,24 @@ static void run_projection(struct clip *clip, const struct tensor *cls)
                                              .bias = v->post_bias,
                                              .eps = v->layers.shape.eps});
     clip_project(clip, v->projection, &normed, &embedding);
+    if (!v->pass[v->turn].features.cosine) return;
+    op_linear(clip->backend, &(struct op_linear){.x = embedding,
+                                                 .out = kept_cosine(clip, v->turn, count),
+                                                 .weight = v->labels,
+                                                 .activation = ACTIVATION_NONE});
 }
 
-/* All ops over the pictures that were put last. */
+/* All ops of the pass that was begun last. */
 static void run(void *context)
 {
     struct clip *clip = context;
     const struct clip_vision *v = &clip->vision;
-    const struct clip_features *features = &v->features;
-    const uint32_t count = v->started;
+    const struct clip_features *features = &v->pass[v->turn].features;
+    const uint32_t count = v->pass[v->turn].count;
     const int64_t layers = v->layers.shape.layers, hidden = v->layers.shape.hidden;
     const struct transformer_memory memory = {&v->plan, &v->transformer, clip_planned(clip)};
-    const bool wants_cls = features->cls || features->embedding;
+    const bool wants_embedding = features->embedding || features->cosine;
+    const bool wants_cls = features->cls || wants_embedding;
     const bool wants_last = features->tokens && v->hidden_layer == layers;
     const struct tensor x = run_embedding(clip, count);
     int64_t done = 0;
@@ -238,7 +248,7 @@ static void run(void *context)
         run_pool(clip, &x);
     }
     if (!wants_cls) return;
-    const struct tensor cls = kept_cls(clip, count);
+    const struct tensor cls = kept_cls(clip, v->turn, count);
     if (wants_last) {
         const struct tensor rows =
             tensor_reshaped(&x, (int64_t[]){x.shape[0] * x.shape[1], hidden}, 2);
@@ -248,7 +258,7 @@ static void run(void *context)
         transformer_run_rows(clip->backend, &v->layers, &memory, &x, layers - 1, v->first_token,
                              &cls);
     }
-    if (features->embedding) run_projection(clip, &cls);
+    if (wants_embedding) run_projection(clip, &cls);
 }
 
 void clip_images_put(struct clip *clip, const uint8_t *pixels, uint32_t count)
@@ -258,69 +268,136 @@ void clip_images_put(struct clip *clip, const uint8_t *pixels, uint32_t count)
     CHECK(count > 0 && count <= v->batch_max);
     v->put = !v->put;
     v->put_count = count;
-    const struct tensor image = put_pixels(clip);
+    const struct tensor image = pixels_of(clip, v->put, count);
     backend_write_ahead(clip->backend, image.data, pixels, tensor_bytes(&image));
+}
+
+static int check_wanted(const struct clip *clip, const struct clip_features *features,
+                        struct err *err)
+{
+    const struct clip_vision *v = &clip->vision;
+    CHECK(!features->cosine || v->labels);
+    if (!features->embedding || v->projection) return 0;
+    return err_set(err, ERR_INVALID,
+                   "the model has no visual_projection.weight, so it gives no embeddings of "
+                   "pictures");
 }
 
 int clip_images_start(struct clip *clip, const struct clip_features *features, struct err *err)
 {
     struct clip_vision *v = &clip->vision;
-    CHECK(v->put_count && !v->started);
-    if (features->embedding && !v->projection)
-        return err_set(err, ERR_INVALID,
-                       "the model has no visual_projection.weight, so it gives no embeddings of "
-                       "pictures");
-    v->started = v->put_count;
-    v->features = *features;
-    const uint32_t wanted =
-        (features->tokens ? 1u : 0) | (features->cls ? 2u : 0) | (features->embedding ? 4u : 0);
-    backend_pass(clip->backend, clip, (uint32_t[]){CLIP_PASS_VISION, v->started, v->put, wanted},
-                 run, clip);
+    CHECK(v->put_count && v->under_way < 2);
+    const int rc = check_wanted(clip, features, err);
+    if (rc) return rc;
+    v->turn = !v->turn;
+    v->under_way++;
+    struct clip_pass *pass = &v->pass[v->turn];
+    *pass = (struct clip_pass){.put = v->put, .count = v->put_count, .features = *features};
+    const uint32_t wanted = (features->tokens ? 1u : 0) | (features->cls ? 2u : 0) |
+                            (features->embedding ? 4u : 0) | (features->cosine ? 8u : 0);
+    pass->number = backend_pass(
+        clip->backend, clip,
+        (uint32_t[]){CLIP_PASS_VISION, pass->count, v->put << 1 | v->turn, wanted}, run, clip);
     return 0;
 }
 
-/* Of the pass under way; what is read is there behind the next sync. */
-static void take(struct clip *clip)
+/* The older of the passes under way. */
+static uint32_t oldest(const struct clip_vision *v)
 {
-    struct clip_vision *v = &clip->vision;
-    const struct clip_features *to = &v->features;
-    const struct tensor tokens = kept_tokens(clip, v->started), cls = kept_cls(clip, v->started);
-    CHECK(v->started);
-    if (to->tokens) backend_read(clip->backend, to->tokens, tokens.data, tensor_bytes(&tokens));
-    if (to->cls) backend_read(clip->backend, to->cls, cls.data, tensor_bytes(&cls));
-    if (to->embedding) {
-        const struct tensor embedding = kept_embedding(clip, v->started);
-        backend_read(clip->backend, to->embedding, embedding.data, tensor_bytes(&embedding));
-    }
-    v->started = 0;
+    CHECK(v->under_way);
+    return v->under_way == 2 ? !v->turn : v->turn;
+}
+
+uint32_t clip_images_under_way(const struct clip *clip)
+{
+    return clip->vision.under_way;
+}
+
+bool clip_images_ready(const struct clip *clip)
+{
+    const struct clip_vision *v = &clip->vision;
+    return backend_pass_ended(clip->backend, v->pass[oldest(v)].number);
+}
+
+static void take(const struct clip *clip, uint64_t pass, float *to, const struct tensor *kept)
+{
+    if (to) backend_pass_read(clip->backend, pass, to, kept->data, tensor_bytes(kept));
 }
 
 int clip_images_finish(struct clip *clip, struct err *err)
 {
-    take(clip);
-    return backend_sync(clip->backend, err);
+    struct clip_vision *v = &clip->vision;
+    const uint32_t turn = oldest(v);
+    const struct clip_pass *pass = &v->pass[turn];
+    const struct clip_features *to = &pass->features;
+    const struct tensor tokens = kept_tokens(clip, turn, pass->count);
+    const struct tensor cls = kept_cls(clip, turn, pass->count);
+    const struct tensor embedding = kept_embedding(clip, turn, pass->count);
+    take(clip, pass->number, to->tokens, &tokens);
+    take(clip, pass->number, to->cls, &cls);
+    take(clip, pass->number, to->embedding, &embedding);
+    if (to->cosine) {
+        const struct tensor cosine = kept_cosine(clip, turn, pass->count);
+        take(clip, pass->number, to->cosine, &cosine);
+    }
+    v->under_way--;
+    return backend_error(clip->backend, err);
 }
 
 int clip_encode_images(struct clip *clip, const uint8_t *pixels, uint32_t count,
                        const struct clip_features *features, struct err *err)
 {
-    CHECK(clip->options.vision);
+    CHECK(clip->options.vision && !clip->vision.under_way);
     const struct clip_shape shape = clip_shape(clip);
     const uint32_t most = clip->vision.batch_max;
     struct clip_features part = *features;
-    uint32_t some = count < most ? count : most;
-    if (some) clip_images_put(clip, pixels, some);
-    for (uint32_t left = count; left;) {
-        const int rc = clip_images_start(clip, &part, err);
+    int rc = 0;
+    for (uint32_t left = count; left && !rc;) {
+        const uint32_t some = left < most ? left : most;
+        clip_images_put(clip, pixels, some);
+        rc = clip_images_start(clip, &part, err);
         if (rc) return rc;
         pixels += (size_t)some * shape.image_side * shape.image_side * 3;
         if (part.tokens) part.tokens += (size_t)some * shape.tokens * shape.hidden;
         if (part.cls) part.cls += (size_t)some * shape.hidden;
         if (part.embedding) part.embedding += (size_t)some * shape.projection;
+        if (part.cosine) part.cosine += (size_t)some * (size_t)clip->vision.labels->rows;
         left -= some;
-        some = left < most ? left : most;
-        if (some) clip_images_put(clip, pixels, some);
-        take(clip);
+        if (clip->vision.under_way == 2) rc = clip_images_finish(clip, err);
     }
-    return backend_sync(clip->backend, err);
+    while (clip->vision.under_way && !rc) rc = clip_images_finish(clip, err);
+    return rc;
+}
+
+void clip_labels_free(struct clip *clip)
+{
+    struct clip_vision *v = &clip->vision;
+    backend_weight_free(clip->backend, v->labels);
+    for (int i = 0; i < 2; i++) backend_free(clip->backend, v->cosine[i]);
+    v->labels = NULL;
+    v->cosine[0] = v->cosine[1] = NULL;
+}
+
+int clip_labels(struct clip *clip, const float *vector, uint32_t labels, struct err *err)
+{
+    struct clip_vision *v = &clip->vision;
+    CHECK(clip->options.vision && v->projection && !v->under_way);
+    clip_labels_free(clip);
+    if (!labels) return 0;
+    /* Read only; a tensor's data has no const. */
+    union {
+        const float *read;
+        void *data;
+    } part = {.read = vector};
+    const int64_t projection = clip->config.vision.tower.projection_dim;
+    const struct tensor vectors =
+        tensor_over(part.data, DTYPE_F32, (int64_t[]){labels, projection}, 2);
+    int rc = backend_weight_new(clip->backend, &v->labels, &vectors, 1, projection, DTYPE_F32, err);
+    for (int i = 0; i < 2 && !rc; i++) {
+        v->cosine[i] = backend_alloc(clip->backend, (size_t)v->batch_max * labels * sizeof(float));
+        if (!v->cosine[i])
+            rc = err_set(err, ERR_LIMIT, "no memory for the scores of %" PRIu32 " labels", labels);
+    }
+    if (rc) clip_labels_free(clip);
+    return rc;
 }
