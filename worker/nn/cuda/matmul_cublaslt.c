@@ -4,8 +4,10 @@
  * that our rows are its columns. A product's descriptors and algorithm are made once for its types,
  * N, K and bias, with a number of rows that stands for all, and kept: only the number of rows
  * changes from call to call. An algorithm is taken only if one thread block sums all of K (no
- * split, no reduction, no workspace to do it in); its order of sums is then that of its tile, for
- * any number of rows. Which one is taken follows from the library's version and the device. */
+ * split, no reduction, no workspace to do it in), and if it takes few rows as well as many; its
+ * order of sums is then that of its tile, for any number of rows. Which one is taken follows from
+ * the library's version and the device: it is the first that cuBLASLt proposes, not the fastest of
+ * some that were timed, which might be another one tomorrow. */
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "worker/nn/cuda/matmul.h"
@@ -18,6 +20,12 @@
 
 #define ROWS_TYPICAL   16384 /* 28 pictures of 577 tokens: where the time goes */
 #define ALGORITHMS_MAX 32
+#define ROWS_KEPT                                                                  \
+    4 /* numbers of rows that are known to be fine: of whole passes, of their ends \
+       */
+
+/* From a lone row over parts of a tile to more than a pass has. */
+static const int64_t rows_tried[] = {1, 2, 50, 257, 577, 1024, 65536, ROWS_TYPICAL};
 
 /* What a product is the same by, but for its rows. */
 struct key {
@@ -32,7 +40,9 @@ struct product {
     cublasLtMatmulDesc_t operation;
     cublasLtMatrixLayout_t weight, x, out;
     cublasLtMatmulAlgo_t algorithm;
-    int64_t rows_checked; /* which the algorithm is known to take */
+    int64_t rows;               /* of x and out, as they are described */
+    int64_t checked[ROWS_KEPT]; /* numbers of rows that the algorithm takes, the latest in turn */
+    uint32_t checked_next;
 };
 
 struct matmul {
@@ -128,6 +138,7 @@ static cublasStatus_t describe_matrices(struct product *product)
     if (!status)
         status =
             cublasLtMatrixLayoutCreate(&product->out, out_type, width, ROWS_TYPICAL, key->width);
+    product->rows = ROWS_TYPICAL;
     return status;
 }
 
@@ -173,7 +184,41 @@ static bool is_whole(const cublasLtMatmulHeuristicResult_t *found)
     return split <= 1 && reduction == CUBLASLT_REDUCTION_SCHEME_NONE;
 }
 
-/* The first that cuBLASLt proposes of those that are whole. */
+static cublasStatus_t describe_rows(struct product *product, int64_t count)
+{
+    const uint64_t rows = (uint64_t)count;
+    if (product->rows == count) return CUBLAS_STATUS_SUCCESS;
+    product->rows = 0;
+    cublasStatus_t status = cublasLtMatrixLayoutSetAttribute(
+        product->x, CUBLASLT_MATRIX_LAYOUT_COLS, &rows, sizeof rows);
+    if (!status)
+        status = cublasLtMatrixLayoutSetAttribute(product->out, CUBLASLT_MATRIX_LAYOUT_COLS, &rows,
+                                                  sizeof rows);
+    if (!status) product->rows = count;
+    return status;
+}
+
+/* Describes so many rows, and asks whether the algorithm takes them. */
+static cublasStatus_t check_rows(struct product *product, cublasLtHandle_t handle,
+                                 const cublasLtMatmulAlgo_t *algorithm, int64_t count)
+{
+    cublasLtMatmulHeuristicResult_t result;
+    cublasStatus_t status = describe_rows(product, count);
+    if (!status)
+        status = cublasLtMatmulAlgoCheck(handle, product->operation, product->weight, product->x,
+                                         product->out, product->out, algorithm, &result);
+    return !status && result.workspaceSize ? CUBLAS_STATUS_NOT_SUPPORTED : status;
+}
+
+static bool takes_all_rows(struct product *product, cublasLtHandle_t handle,
+                           const cublasLtMatmulAlgo_t *algorithm)
+{
+    for (size_t i = 0; i < sizeof rows_tried / sizeof rows_tried[0]; i++)
+        if (check_rows(product, handle, algorithm, rows_tried[i])) return false;
+    return true;
+}
+
+/* Of those that are whole, the first that takes any number of rows; if there is none, the first. */
 static int choose(struct product *product, cublasLtHandle_t handle, struct err *err)
 {
     cublasLtMatmulHeuristicResult_t found[ALGORITHMS_MAX];
@@ -188,10 +233,15 @@ static int choose(struct product *product, cublasLtHandle_t handle, struct err *
                                                 ALGORITHMS_MAX, found, &count);
     (void)cublasLtMatmulPreferenceDestroy(preference);
     if (status) return failed(status, "cublasLtMatmulAlgoGetHeuristic", err);
+    int best = -1;
     for (int i = 0; i < count; i++) {
         if (!is_whole(&found[i])) continue;
-        product->algorithm = found[i].algo;
-        product->rows_checked = ROWS_TYPICAL;
+        const bool takes_all = takes_all_rows(product, handle, &found[i].algo);
+        if (best < 0 || takes_all) best = i;
+        if (takes_all) break;
+    }
+    if (best >= 0) {
+        product->algorithm = found[best].algo;
         return 0;
     }
     return err_set(err, ERR_INTERNAL,
@@ -244,20 +294,15 @@ static int find(struct product **out, struct matmul *matmul, const struct matmul
 static int set_rows(struct product *product, cublasLtHandle_t handle, int64_t count,
                     struct err *err)
 {
-    const uint64_t rows = (uint64_t)count;
-    cublasLtMatmulHeuristicResult_t result;
-    if (product->rows_checked == count) return 0;
-    product->rows_checked = 0;
-    cublasStatus_t status = cublasLtMatrixLayoutSetAttribute(
-        product->x, CUBLASLT_MATRIX_LAYOUT_COLS, &rows, sizeof rows);
-    if (!status)
-        status = cublasLtMatrixLayoutSetAttribute(product->out, CUBLASLT_MATRIX_LAYOUT_COLS, &rows,
-                                                  sizeof rows);
-    if (!status)
-        status = cublasLtMatmulAlgoCheck(handle, product->operation, product->weight, product->x,
-                                         product->out, product->out, &product->algorithm, &result);
-    if (!status && result.workspaceSize) status = CUBLAS_STATUS_NOT_SUPPORTED;
-    if (!status) product->rows_checked = count;
+    cublasStatus_t status;
+    for (uint32_t i = 0; i < ROWS_KEPT; i++)
+        if (product->checked[i] == count)
+            return failed(describe_rows(product, count), "cublasLtMatrixLayoutSetAttribute", err);
+    status = check_rows(product, handle, &product->algorithm, count);
+    if (!status) {
+        product->checked[product->checked_next] = count;
+        product->checked_next = (product->checked_next + 1) % ROWS_KEPT;
+    }
     return failed(status, "cuBLASLt, the algorithm of all rows with these", err);
 }
 
