@@ -63,8 +63,8 @@ struct work_item {
 
 /* What becomes of a picture, before its row is written. */
 struct work_fate {
-    bool dropped, captioned; /* a placeholder; its caption is encoded */
-    float cosine;            /* with the reference picture */
+    bool dropped; /* a placeholder */
+    float cosine; /* with the reference picture */
 };
 
 /* What the model gives of a piece, and what is made of it; [piece_max, …] each, NULL: not wanted.
@@ -72,7 +72,7 @@ struct work_fate {
 struct work_vectors {
     uint8_t *pixels;
     float *tokens, *cls, *embedding, *cosine;
-    float *caption;        /* embeddings, of the rows that have one, one after another */
+    float *caption[2]; /* embeddings of those that there are, one after another; for two pieces */
     uint32_t *caption_ids; /* [piece_max, text_tokens] */
     float *kept;           /* embeddings of the rows that near is asked about */
     int64_t *kept_number;

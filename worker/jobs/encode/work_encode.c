@@ -19,6 +19,7 @@
 struct piece {
     struct work_item **item; /* [items] */
     uint32_t items, pictures;
+    float *caption; /* embeddings of its captions, one after another */
     bool has_numbers;
 };
 
@@ -77,7 +78,8 @@ int encode_work_vectors_init(struct work *work, struct err *err)
     if (ok && encode_wants_embedding(options))
         ok = (vectors->embedding = array(count, embedding)) != NULL;
     if (ok && options->captions)
-        ok = (vectors->caption = array(count, embedding)) != NULL &&
+        ok = (vectors->caption[0] = array(count, embedding)) != NULL &&
+             (vectors->caption[1] = array(count, embedding)) != NULL &&
              (vectors->caption_ids = array(count, shape->text_tokens * sizeof(uint32_t))) != NULL;
     if (ok && work->near)
         ok = (vectors->kept = array(count, embedding)) != NULL &&
@@ -101,7 +103,8 @@ void encode_work_vectors_deinit(struct work *work)
     mem_free(vectors->cls);
     mem_free(vectors->embedding);
     mem_free(vectors->cosine);
-    mem_free(vectors->caption);
+    mem_free(vectors->caption[0]);
+    mem_free(vectors->caption[1]);
     mem_free(vectors->caption_ids);
     mem_free(vectors->kept);
     mem_free(vectors->kept_number);
@@ -278,9 +281,9 @@ static int rank_labels(struct work *work, uint32_t pictures, struct err *err)
     return 0;
 }
 
-/* Captions of the pictures that are kept. */
-static int encode_captions(struct work *work, const struct piece *piece, struct work_fate *fate,
-                           struct err *err)
+/* Before the pass over the pictures, so that the device does both in one go while the host waits
+ * for the pass before. */
+static int encode_captions(struct work *work, const struct piece *piece, struct err *err)
 {
     const struct encode_model *model = work->model;
     const struct tokenizer_options options = {.style = TOKENIZER_HF,
@@ -290,22 +293,18 @@ static int encode_captions(struct work *work, const struct piece *piece, struct 
     uint32_t captions = 0, ids;
     int rc = 0;
     if (!work->options.captions) return 0;
-    for (uint32_t i = 0, picture = 0; i < piece->items && !rc; i++) {
+    for (uint32_t i = 0; i < piece->items && !rc; i++) {
         const struct encode_sample *sample = &piece->item[i]->sample;
-        if (piece->item[i]->status) continue;
-        fate[picture].captioned = sample->has_caption && !fate[picture].dropped;
-        if (fate[picture++].captioned)
-            rc = tokenizer_encode(
-                model->tokenizer,
-                work->vectors.caption_ids + (size_t)captions++ * model->shape.text_tokens, &ids,
-                buf_str(&sample->caption), sample->caption.len, &options, err);
+        if (piece->item[i]->status || !sample->has_caption) continue;
+        rc = tokenizer_encode(model->tokenizer,
+                              work->vectors.caption_ids +
+                                  (size_t)captions++ * model->shape.text_tokens,
+                              &ids, buf_str(&sample->caption), sample->caption.len, &options, err);
     }
     if (rc || !captions) return rc;
-    rc = clip_encode_texts(model->clip, work->vectors.caption_ids, captions, work->vectors.caption,
-                           err);
+    rc = clip_encode_texts(model->clip, work->vectors.caption_ids, captions, piece->caption, err);
     return rc ? rc
-              : check_numbers("caption", work->vectors.caption,
-                              (size_t)captions * model->shape.projection,
+              : check_numbers("caption", piece->caption, (size_t)captions * model->shape.projection,
                               work->options.feature_dtype, err);
 }
 
@@ -365,12 +364,15 @@ static void add_labels(struct work *work, uint32_t picture)
 }
 
 /* What the model says of it. */
-static void fill_row(struct work *work, const struct work_fate *fate, struct turn *turn)
+static void fill_row(struct work *work, const struct piece *piece, const struct work_item *item,
+                     struct turn *turn)
 {
     const struct work_vectors *vectors = &work->vectors;
     const struct clip_shape *shape = &work->model->shape;
     struct encode_row *row = &work->row;
-    const size_t picture = turn->picture++;
+    const size_t picture = turn->picture++, caption = turn->caption;
+    const struct work_fate *fate = &vectors->fate[picture];
+    if (item->sample.has_caption) turn->caption++;
     if (vectors->tokens) row->tokens = vectors->tokens + picture * tokens_each(work);
     if (vectors->cls) row->cls = vectors->cls + picture * shape->hidden;
     if (vectors->embedding) row->embedding = vectors->embedding + picture * shape->projection;
@@ -383,8 +385,8 @@ static void fill_row(struct work *work, const struct work_fate *fate, struct tur
     }
     row->row = work->tally.success;
     if (work->model->labels_count) add_labels(work, (uint32_t)picture);
-    if (fate->captioned)
-        row->caption_embedding = vectors->caption + (size_t)turn->caption++ * shape->projection;
+    if (work->options.captions && item->sample.has_caption)
+        row->caption_embedding = piece->caption + caption * shape->projection;
     if (work->near) {
         const struct near_match *match = &vectors->match[turn->kept++];
         row->duplicate_of = match->duplicate_of;
@@ -392,8 +394,7 @@ static void fill_row(struct work *work, const struct work_fate *fate, struct tur
     }
 }
 
-static int write_rows(struct work *work, const struct piece *piece, const struct work_fate *fate,
-                      struct err *err)
+static int write_rows(struct work *work, const struct piece *piece, struct err *err)
 {
     struct turn turn = {0};
     int rc = 0;
@@ -401,7 +402,7 @@ static int write_rows(struct work *work, const struct piece *piece, const struct
         struct work_item *item = piece->item[i];
         begin_row(work, item);
         const bool encoded = !item->status;
-        if (encoded) fill_row(work, &fate[turn.picture], &turn);
+        if (encoded) fill_row(work, piece, item, &turn);
         if (encoded) work->bytes += (int64_t)item->sample.picture.len;
         rc = encode_work_row(work, err);
         if (encoded && work->row.row < 0 && encode_tally_has_room(&work->tally))
@@ -422,7 +423,6 @@ static int get_numbers(struct work *work, struct piece *piece, struct err *err)
     if (!rc) rc = check_pictures(work, piece->pictures, err);
     if (!rc) judge(work, piece, fate);
     if (!rc) rc = rank_labels(work, piece->pictures, err);
-    if (!rc) rc = encode_captions(work, piece, fate, err);
     if (!rc) rc = find_near(work, piece, fate, err);
     tell_device(work, piece->pictures);
     return rc;
@@ -431,7 +431,7 @@ static int get_numbers(struct work *work, struct piece *piece, struct err *err)
 static int write_piece(struct work *work, const struct piece *piece, struct err *err)
 {
     const int64_t from_ns = now_ns();
-    const int rc = write_rows(work, piece, work->vectors.fate, err);
+    const int rc = write_rows(work, piece, err);
     atomic_fetch_add(&work->busy_ns[WORK_WRITE], now_ns() - from_ns);
     return rc;
 }
@@ -517,7 +517,8 @@ static int do_next(struct work *work, struct pieces *pieces, struct err *err)
     claim(work, next);
     if (next->pictures) {
         put_pictures(work, next);
-        rc = start_pictures(work, next, err);
+        rc = encode_captions(work, next, err);
+        if (!rc) rc = start_pictures(work, next, err);
     }
     if (rc)
         end_before(work, pieces);
@@ -593,6 +594,7 @@ static int pieces_init(struct pieces *pieces, struct work *work, struct err *err
 {
     *pieces = (struct pieces){.next = pieces->piece};
     for (int i = 0; i < 2; i++) {
+        pieces->piece[i].caption = work->vectors.caption[i];
         pieces->piece[i].item =
             arena_try(work->env->arena, work->items_count * sizeof(struct work_item *));
         if (!pieces->piece[i].item)

@@ -107,7 +107,7 @@ static void cuda_sync(struct backend *backend)
     (void)cudaSetDevice(cuda->device);
     if (cuda_failed(cuda, cudaStreamSynchronize(cuda->stream))) return;
     cuda_hand_over(cuda);
-    cuda_passes_ended(cuda);
+    if (!cuda->base.err.code) cuda_passes_ended(cuda);
 }
 
 static void cuda_close(struct backend *backend)
