@@ -47,7 +47,8 @@ static int load(struct encode_model *model, const struct job_env *env,
                                       .text = wants_text(options),
                                       .batch_max = options->batch,
                                       .hidden_state = options->hidden_state,
-                                      .tokens = options->tokens};
+                                      .tokens = options->tokens,
+                                      .no_tokens = !encode_wants_tokens(options)};
     int rc = backend_open(&model->backend, env->device, env->cpus, err);
     if (!rc) rc = clip_load(&model->clip, model->backend, files->model_folder, &clip, err);
     if (!rc) {
@@ -286,9 +287,10 @@ static void make_key(char key[ENCODE_MODEL_KEY_BYTES], const struct encode_optio
                      const struct encode_files *files)
 {
     (void)snprintf(key, ENCODE_MODEL_KEY_BYTES,
-                   "clip %s %s state=%d tokens=%u text=%d batch=%u crop=%d", files->model_hash,
-                   dtype_name(options->dtype), (int)options->hidden_state, options->tokens,
-                   wants_text(options), options->batch, (int)options->crop);
+                   "clip %s %s state=%d tokens=%d,%u text=%d batch=%u crop=%d", files->model_hash,
+                   dtype_name(options->dtype), (int)options->hidden_state,
+                   encode_wants_tokens(options), options->tokens, wants_text(options),
+                   options->batch, (int)options->crop);
 }
 
 enum job_device encode_model_device(const struct encode_model *model)

@@ -36,6 +36,7 @@ struct clip_options {
      * floor(grid / sqrt(tokens)) cells, as TinyVLM: 64 of 24 x 24 are means over 3 x 3. Windows do
      * not overlap and cells that fill none are left out, so not every number can be made. */
     uint32_t tokens;
+    bool no_tokens; /* they are never asked for, and take no memory */
 };
 
 /* What a model is, for who feeds it. */

@@ -89,7 +89,8 @@ int clip_vision_plan(struct clip *clip, size_t *bytes, struct err *err)
     if (!rc) rc = plan_bytes(&patches, dtype, batch * cells, v->patch->columns, err);
     if (!rc) rc = plan_bytes(&embedded, DTYPE_F32, batch * cells, hidden, err);
     if (!rc) rc = plan_bytes(&x, DTYPE_F32, batch * tokens, hidden, err);
-    if (!rc) rc = plan_bytes(&kept, DTYPE_F32, batch * side * side, hidden, err);
+    const int64_t kept_rows = clip->options.no_tokens ? 0 : batch * side * side;
+    if (!rc) rc = plan_bytes(&kept, DTYPE_F32, kept_rows, hidden, err);
     if (!rc) rc = plan_bytes(&cls, DTYPE_F32, batch, hidden, err);
     if (!rc) rc = plan_bytes(&embedding, DTYPE_F32, batch, c->tower.projection_dim, err);
     if (!rc)
@@ -277,6 +278,7 @@ static int check_wanted(const struct clip *clip, const struct clip_features *fea
 {
     const struct clip_vision *v = &clip->vision;
     CHECK(!features->cosine || v->labels);
+    CHECK(!features->tokens || !clip->options.no_tokens);
     if (!features->embedding || v->projection) return 0;
     return err_set(err, ERR_INVALID,
                    "the model has no visual_projection.weight, so it gives no embeddings of "
