@@ -1,16 +1,14 @@
-/* cuda_emulated.c - the CUDA runtime's calls on the host; see cuda_emulated.h.
+/* cuda_emulated.c - devices, memory, copies and errors of the CUDA runtime; see cuda_emulated.h.
  *
  * The device is as small as any that the backend is built for: kernels that run here fit the
  * shared memory of all of them. */
-#include "tests/support/cuda_emulated.h"
+#include "tests/support/cuda_streams.h"
 
 #include <malloc.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ALIGNMENT    256 /* of cudaMalloc */
 #define THREADS_MAX  1024
@@ -35,62 +33,68 @@ static struct {
 } asked[KERNELS_MAX];
 static int asked_count;
 
-/* What a graph gives again; it and what was made of it share the list. */
-struct work {
-    void (*run)(void *argument);
-    void (*drop)(void *argument);
-    void *argument;
-};
-
-struct works {
-    int owners;
-    size_t count, room;
-    struct work *work;
-};
-
-struct cuda_emulated_graph {
-    struct works *works;
-};
-
-struct cuda_emulated_exec {
-    struct works *works;
-};
-
-struct cuda_emulated_event {
-    struct timespec at;
-};
-
-static struct {
-    cudaStream_t stream; /* NULL: nothing is recorded */
-    struct works *works;
-    bool is_spoilt;
-} recording;
-static uint64_t graphs;
+/* What cudaMalloc and cudaHostAlloc gave, with its address inverted: no pointer that hides a leak
+ * from LeakSanitizer. */
+static struct block {
+    uintptr_t inverted;
+    size_t bytes;
+    bool is_pinned;
+} * blocks;
+static size_t blocks_count, blocks_room;
 
 /* Those after which a context gives nothing else. */
-static int is_poison(cudaError_t error)
+static bool is_poison(cudaError_t error)
 {
     return error == cudaErrorIllegalAddress || error == cudaErrorLaunchTimeout ||
            error == cudaErrorLaunchFailure || error == cudaErrorECCUncorrectable;
 }
 
-static cudaError_t told(cudaError_t error)
+cudaError_t emulated_told(cudaError_t error)
 {
     if (error) last = error;
     return error;
 }
 
-/* What a call of a kind gives before it does anything. */
-static cudaError_t begin(enum cuda_emulated_call call)
+cudaError_t emulated_lost(void)
 {
-    if (poison) return told(poison);
-    if (failing[call].after < 0) return cudaSuccess;
+    return poison ? emulated_told(poison) : cudaSuccess;
+}
+
+static void lose(cudaError_t error)
+{
+    poison = last = error;
+    emulated_streams_lose();
+}
+
+/* A kernel's or a copy's error that the device is lost by is met when it runs. */
+static bool is_met_late(enum cuda_emulated_call call)
+{
+    return (call == CUDA_EMULATED_LAUNCH || call == CUDA_EMULATED_COPY) &&
+           is_poison(failing[call].error);
+}
+
+/* Whether it is this one that fails. */
+static bool fails(enum cuda_emulated_call call)
+{
     if (failing[call].after > 0) {
         failing[call].after--;
-        return cudaSuccess;
+        return false;
     }
-    if (is_poison(failing[call].error)) poison = failing[call].error;
-    return told(failing[call].error);
+    return failing[call].after == 0;
+}
+
+cudaError_t emulated_begin(enum cuda_emulated_call call)
+{
+    if (poison) return emulated_lost();
+    if (is_met_late(call) || !fails(call)) return cudaSuccess;
+    if (is_poison(failing[call].error)) lose(failing[call].error);
+    return emulated_told(failing[call].error);
+}
+
+bool emulated_does(enum cuda_emulated_call call)
+{
+    if (!poison && is_met_late(call) && fails(call)) lose(failing[call].error);
+    return !poison;
 }
 
 void cuda_emulated_fail(enum cuda_emulated_call call, int after, cudaError_t error)
@@ -111,149 +115,47 @@ static void read_environment(void)
                        cudaErrorIllegalAddress);
 }
 
-cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64_t blocks,
-                                 uint64_t threads)
+cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64_t grid_blocks,
+                                 uint64_t threads, cudaStream_t stream)
 {
     size_t most = SHARED_BYTES;
     read_environment();
-    const cudaError_t error = recording.stream ? poison : begin(CUDA_EMULATED_LAUNCH);
-    if (error) return told(error);
+    const cudaError_t error =
+        emulated_is_recorded(stream) ? poison : emulated_begin(CUDA_EMULATED_LAUNCH);
+    if (error) return emulated_told(error);
     for (int i = 0; i < asked_count; i++)
         if (asked[i].kernel == kernel) most = asked[i].shared_bytes;
-    if (shared_bytes > most || threads < 1 || threads > THREADS_MAX || blocks < 1 ||
-        blocks > GRID_MAX)
-        return told(cudaErrorInvalidValue);
+    if (shared_bytes > most || threads < 1 || threads > THREADS_MAX || grid_blocks < 1 ||
+        grid_blocks > GRID_MAX)
+        return emulated_told(cudaErrorInvalidValue);
     return cudaSuccess;
 }
 
-bool cuda_emulated_is_recording(cudaStream_t stream)
+void emulated_end(const char *sentence)
 {
-    return recording.stream && recording.stream == stream;
-}
-
-static void *grown(void *data, size_t bytes)
-{
-    void *more = realloc(data, bytes);
-    if (more) return more;
-    fprintf(stderr, "cuda_emulated: out of memory\n");
+    fprintf(stderr, "cuda_emulated: %s\n", sentence);
     abort();
 }
 
-void cuda_emulated_record(void (*run)(void *argument), void (*drop)(void *argument), void *argument)
+void *emulated_grown(void *data, size_t bytes)
 {
-    struct works *works = recording.works;
-    if (works->count == works->room) {
-        works->room = works->room ? 2 * works->room : 64;
-        works->work = grown(works->work, works->room * sizeof *works->work);
-    }
-    works->work[works->count++] = (struct work){run, drop, argument};
-}
-
-uint64_t cuda_emulated_graphs(void)
-{
-    return graphs;
-}
-
-static void disown(struct works *works)
-{
-    if (--works->owners) return;
-    for (size_t i = 0; i < works->count; i++) works->work[i].drop(works->work[i].argument);
-    free(works->work);
-    free(works);
-}
-
-/* For calls that a recording does not survive. */
-static cudaError_t spoil(void)
-{
-    if (!recording.stream) return cudaSuccess;
-    recording.is_spoilt = true;
-    return told(cudaErrorStreamCaptureUnsupported);
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
-{
-    (void)mode;
-    if (poison) return told(poison);
-    if (!stream || recording.stream) return told(cudaErrorStreamCaptureUnsupported);
-    recording.stream = stream;
-    recording.is_spoilt = false;
-    recording.works = grown(NULL, sizeof *recording.works);
-    *recording.works = (struct works){.owners = 1};
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
-{
-    struct works *works = recording.works;
-    *graph = NULL;
-    if (!recording.stream || recording.stream != stream) return told(cudaErrorInvalidValue);
-    recording.stream = NULL;
-    if (recording.is_spoilt || poison) {
-        disown(works);
-        return told(poison ? poison : cudaErrorStreamCaptureInvalidated);
-    }
-    *graph = grown(NULL, sizeof **graph);
-    (*graph)->works = works;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t graph,
-                                          unsigned long long flags)
-{
-    const cudaError_t error = begin(CUDA_EMULATED_GRAPH);
-    (void)flags;
-    *exec = NULL;
-    if (error) return error;
-    *exec = grown(NULL, sizeof **exec);
-    (*exec)->works = graph->works;
-    graph->works->owners++;
-    return cudaSuccess;
-}
-
-/* A kernel that fails is one of the device, told wherever it is looked at next. */
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
-{
-    (void)stream;
-    if (poison) return told(poison);
-    if (recording.stream) return spoil();
-    graphs++;
-    for (size_t i = 0; i < exec->works->count; i++) {
-        const cudaError_t error = begin(CUDA_EMULATED_LAUNCH);
-        if (error) return is_poison(error) ? cudaSuccess : error;
-        exec->works->work[i].run(exec->works->work[i].argument);
-    }
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph)
-{
-    disown(graph->works);
-    free(graph);
-    return poison ? told(poison) : cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
-{
-    disown(exec->works);
-    free(exec);
-    return poison ? told(poison) : cudaSuccess;
+    void *more = realloc(data, bytes);
+    if (more) return more;
+    emulated_end("out of memory");
 }
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value)
 {
-    if (poison) return told(poison);
+    if (poison) return emulated_lost();
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
         (size_t)value > SHARED_BYTES_MAX)
-        return told(cudaErrorInvalidValue);
+        return emulated_told(cudaErrorInvalidValue);
     for (int i = 0; i < asked_count; i++)
         if (asked[i].kernel == kernel) {
             asked[i].shared_bytes = (size_t)value;
             return cudaSuccess;
         }
-    if (asked_count == KERNELS_MAX) {
-        fprintf(stderr, "cuda_emulated: more than %d kernels\n", KERNELS_MAX);
-        abort();
-    }
+    if (asked_count == KERNELS_MAX) emulated_end("too many kernels: make KERNELS_MAX larger");
     asked[asked_count].kernel = kernel;
     asked[asked_count++].shared_bytes = (size_t)value;
     return cudaSuccess;
@@ -263,9 +165,9 @@ cudaError_t cudaGetDeviceCount(int *count)
 {
     const char *text = getenv("CUDA_EMULATED_DEVICES");
     *count = text ? (int)strtol(text, NULL, 10) : 1;
-    return *count < 0 ? told(cudaErrorInsufficientDriver)
+    return *count < 0 ? emulated_told(cudaErrorInsufficientDriver)
            : *count   ? cudaSuccess
-                      : told(cudaErrorNoDevice);
+                      : emulated_told(cudaErrorNoDevice);
 }
 
 static cudaError_t check_device(int device)
@@ -273,12 +175,12 @@ static cudaError_t check_device(int device)
     int count;
     const cudaError_t error = cudaGetDeviceCount(&count);
     if (error) return error;
-    return device >= 0 && device < count ? cudaSuccess : told(cudaErrorInvalidDevice);
+    return device >= 0 && device < count ? cudaSuccess : emulated_told(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    if (poison) return told(poison);
+    if (poison) return emulated_lost();
     return check_device(device);
 }
 
@@ -310,7 +212,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
         *value = properties.minor;
         return cudaSuccess;
     }
-    return told(cudaErrorInvalidValue);
+    return emulated_told(cudaErrorInvalidValue);
 }
 
 static size_t memory_bytes(void)
@@ -321,54 +223,126 @@ static size_t memory_bytes(void)
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
-    if (poison) return told(poison);
+    if (poison) return emulated_lost();
     *total_bytes = memory_bytes();
     *free_bytes = *total_bytes - atomic_load(&used_bytes);
     return cudaSuccess;
 }
 
-static cudaError_t allocate(void **data, size_t bytes)
+static void *start_of(const struct block *block)
 {
-    const cudaError_t error = begin(CUDA_EMULATED_MALLOC);
+    return block ? (void *)~block->inverted : NULL;
+}
+
+static struct block *block_of(const void *data)
+{
+    for (size_t i = 0; i < blocks_count; i++)
+        if ((uintptr_t)data - ~blocks[i].inverted < blocks[i].bytes) return &blocks[i];
+    return NULL;
+}
+
+static cudaError_t allocate(void **data, size_t bytes, bool is_pinned)
+{
+    const cudaError_t error = emulated_begin(CUDA_EMULATED_MALLOC);
     *data = NULL;
     if (error || bytes == 0) return error;
     if (bytes > SIZE_MAX / 2 || posix_memalign(data, ALIGNMENT, bytes)) {
         *data = NULL;
-        return told(cudaErrorMemoryAllocation);
+        return emulated_told(cudaErrorMemoryAllocation);
     }
+    if (blocks_count == blocks_room) {
+        blocks_room = blocks_room ? 2 * blocks_room : 64;
+        blocks = emulated_grown(blocks, blocks_room * sizeof *blocks);
+    }
+    blocks[blocks_count++] = (struct block){~(uintptr_t)*data, bytes, is_pinned};
     return cudaSuccess;
+}
+
+static cudaError_t release(void *data, bool is_pinned)
+{
+    struct block *block = block_of(data);
+    if (!block || (uintptr_t)data != ~block->inverted || block->is_pinned != is_pinned)
+        return emulated_told(cudaErrorInvalidValue);
+    *block = blocks[--blocks_count];
+    free(data);
+    return emulated_lost();
 }
 
 /* Full of NaN, as nobody may expect zeros. */
 cudaError_t cudaMalloc(void **data, size_t bytes)
 {
     *data = NULL;
-    if (recording.stream) return spoil();
-    if (bytes > memory_bytes() - atomic_load(&used_bytes)) return told(cudaErrorMemoryAllocation);
-    const cudaError_t error = allocate(data, bytes);
+    if (emulated_spoil()) return cudaErrorStreamCaptureUnsupported;
+    if (bytes > memory_bytes() - atomic_load(&used_bytes))
+        return emulated_told(cudaErrorMemoryAllocation);
+    const cudaError_t error = allocate(data, bytes, false);
     if (!*data) return error;
     atomic_fetch_add(&used_bytes, malloc_usable_size(*data));
     memset(*data, 0xff, bytes);
     return error;
 }
 
+cudaError_t cudaFree(void *data)
+{
+    if (!data) return emulated_lost();
+    if (emulated_spoil()) return cudaErrorStreamCaptureUnsupported;
+    emulated_streams_wait();
+    const struct block *block = block_of(data);
+    if (block && !block->is_pinned) atomic_fetch_sub(&used_bytes, malloc_usable_size(data));
+    return release(data, false);
+}
+
 cudaError_t cudaHostAlloc(void **data, size_t bytes, unsigned flags)
 {
     (void)flags;
-    return allocate(data, bytes);
+    return allocate(data, bytes, true);
 }
 
 cudaError_t cudaFreeHost(void *data)
 {
-    free(data);
-    return poison ? told(poison) : cudaSuccess;
+    if (!data) return emulated_lost();
+    if (emulated_streams_need(data))
+        emulated_end("cudaFreeHost of memory that a copy still needs: wait for its stream first");
+    return release(data, true);
 }
 
-cudaError_t cudaFree(void *data)
+/* Copies */
+
+struct copy {
+    void *to;
+    const void *from; /* NULL: bytes of `value` */
+    size_t to_pitch, from_pitch, width, height;
+    int value;
+};
+
+static void run_copy(void *argument)
 {
-    if (data && recording.stream) return spoil();
-    if (data) atomic_fetch_sub(&used_bytes, malloc_usable_size(data));
-    return cudaFreeHost(data);
+    const struct copy *copy = argument;
+    for (size_t i = 0; i < copy->height; i++) {
+        char *to = (char *)copy->to + i * copy->to_pitch;
+        if (copy->from)
+            memcpy(to, (const char *)copy->from + i * copy->from_pitch, copy->width);
+        else
+            memset(to, copy->value, copy->width);
+    }
+}
+
+static void put_copy(cudaStream_t stream, const struct copy *copy, const void *pinned)
+{
+    struct copy *own = emulated_grown(NULL, sizeof *own);
+    *own = *copy;
+    emulated_put(stream, &(struct emulated_work){CUDA_EMULATED_COPY, run_copy, free, own, pinned});
+}
+
+/* The block that so many bytes lie in; NULL: they leave it. */
+static const struct block *block_with(const void *data, size_t bytes, bool is_pinned)
+{
+    const struct block *block = block_of(data);
+    if (!block || block->is_pinned != is_pinned)
+        emulated_end(is_pinned ? "a copy's host memory is not of cudaHostAlloc: a device stages "
+                                 "pageable memory, which is not emulated"
+                               : "a copy's device memory is not of cudaMalloc");
+    return bytes <= block->bytes - ((uintptr_t)data - ~block->inverted) ? block : NULL;
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
@@ -381,100 +355,32 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
                               size_t width, size_t height, enum cudaMemcpyKind kind,
                               cudaStream_t stream)
 {
-    const cudaError_t error = recording.stream ? spoil() : begin(CUDA_EMULATED_COPY);
-    (void)kind;
-    (void)stream;
+    const bool to_host = kind == cudaMemcpyDeviceToHost, from_host = kind == cudaMemcpyHostToDevice;
+    const cudaError_t error =
+        emulated_is_recorded(stream) ? emulated_spoil() : emulated_begin(CUDA_EMULATED_COPY);
     if (error) return error;
-    if (width > to_pitch || width > from_pitch) return told(cudaErrorInvalidValue);
-    for (size_t i = 0; width && i < height; i++)
-        memcpy((char *)to + i * to_pitch, (const char *)from + i * from_pitch, width);
+    if (width > to_pitch || width > from_pitch) return emulated_told(cudaErrorInvalidValue);
+    if (kind == cudaMemcpyHostToHost || kind == cudaMemcpyDefault)
+        emulated_end("copies from host to host, or of no direction, are not emulated");
+    if (!width || !height) return cudaSuccess;
+    const struct block *a = block_with(to, (height - 1) * to_pitch + width, to_host);
+    const struct block *b = block_with(from, (height - 1) * from_pitch + width, from_host);
+    if (!a || !b) return emulated_told(cudaErrorInvalidValue);
+    put_copy(stream, &(struct copy){to, from, to_pitch, from_pitch, width, height, 0},
+             start_of(to_host     ? a
+                      : from_host ? b
+                                  : NULL));
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t stream)
 {
-    const cudaError_t error = recording.stream ? spoil() : begin(CUDA_EMULATED_COPY);
-    (void)stream;
-    if (error) return error;
-    if (bytes) memset(data, value, bytes);
+    const cudaError_t error =
+        emulated_is_recorded(stream) ? emulated_spoil() : emulated_begin(CUDA_EMULATED_COPY);
+    if (error || !bytes) return error;
+    if (!block_with(data, bytes, false)) return emulated_told(cudaErrorInvalidValue);
+    put_copy(stream, &(struct copy){data, NULL, bytes, 0, bytes, 1, value}, NULL);
     return cudaSuccess;
-}
-
-/* Streams and events are blocks of memory only, so that one that is not destroyed is a leak. */
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
-{
-    (void)flags;
-    *stream = NULL;
-    if (poison) return told(poison);
-    *stream = malloc(1);
-    return *stream ? cudaSuccess : told(cudaErrorMemoryAllocation);
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    free(stream);
-    return poison ? told(poison) : cudaSuccess;
-}
-
-cudaError_t cudaStreamQuery(cudaStream_t stream)
-{
-    if (cuda_emulated_is_recording(stream)) return spoil();
-    return poison ? told(poison) : cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
-{
-    if (cuda_emulated_is_recording(stream)) return spoil();
-    return begin(CUDA_EMULATED_SYNC);
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
-{
-    (void)stream;
-    (void)event;
-    (void)flags;
-    return poison ? told(poison) : cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
-{
-    (void)flags;
-    *event = NULL;
-    if (poison) return told(poison);
-    *event = calloc(1, sizeof **event);
-    return *event ? cudaSuccess : told(cudaErrorMemoryAllocation);
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event)
-{
-    free(event);
-    return poison ? told(poison) : cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
-{
-    (void)stream;
-    (void)clock_gettime(CLOCK_MONOTONIC, &event->at);
-    return poison ? told(poison) : cudaSuccess;
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event)
-{
-    (void)event;
-    return poison ? told(poison) : cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event)
-{
-    (void)event;
-    return begin(CUDA_EMULATED_SYNC);
-}
-
-cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
-{
-    *ms = (float)(end->at.tv_sec - start->at.tv_sec) * 1e3F +
-          (float)(end->at.tv_nsec - start->at.tv_nsec) * 1e-6F;
-    return poison ? told(poison) : cudaSuccess;
 }
 
 cudaError_t cudaGetLastError(void)

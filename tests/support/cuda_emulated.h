@@ -1,17 +1,36 @@
 /* cuda_emulated.h - what the CUDA backend calls of the CUDA runtime, on the host's memory.
  *
- * Every call is done when it returns, so that streams and events are in order by nature, but those
- * that are recorded for a graph: kernels run when it is launched, with the arguments that they were
- * given; what would have to wait for the stream ends the recording, and so does a copy, which a
- * device would record. Memory of
- * the device is exact blocks of the host's heap: AddressSanitizer sees what is outside. Errors:
- * a kernel whose launch is refused (cudaGetLastError), and those that a test asks for with
+ * Streams queue. Kernels, copies, fills and launches of graphs that are put into one are kept, with
+ * the arguments that they were given, and done as late as correct synchronisation allows:
+ *   - cudaStreamSynchronize does what was put into the stream before, cudaEventSynchronize what was
+ *     put before the event's record, and both of other streams what that waits for;
+ *   - cudaFree does all, as on a device; cudaFreeHost does nothing, and ends the program if a copy
+ *     still needs the memory;
+ *   - cudaStreamDestroy does nothing; what was put into the stream is still to be done;
+ *   - cudaStreamQuery and cudaEventQuery do one work when they give cudaErrorNotReady, so that who
+ *     asks again gets on;
+ *   - a stream holds 1024 works; a call that puts one more does its first, as it waits for room.
+ * So a copy reads and writes pinned memory when it is done, not at the call, and a stream finds
+ * what another was to bring only if it waits for it. What comes too soon is found with streams that
+ * are early: they do at once all that waits for nobody, while the others stay late. The default
+ * stream is always early. With n streams there are 2^n such orders, few enough to test them all.
+ *
+ * In a stream that is recorded for a graph, kernels are kept for the graph. All else there ends the
+ * recording, also copies and events, which a device would record. Streams wait for each other by
+ * events alone, as those of cudaStreamNonBlocking do. With a sentence end the program: streams of
+ * other kinds, copies from host to host, and those of pageable memory (a device would stage it) or
+ * of memory that cudaMalloc did not give. Memory of the device is exact blocks of the host's heap:
+ * AddressSanitizer sees what is outside, and what is never freed.
+ *
+ * Errors: a kernel whose launch is refused (cudaGetLastError), and those that a test asks for with
  * cuda_emulated_fail. One thread at a time. Semantics: NVIDIA's "CUDA Runtime API" reference.
  *
  * Of the environment: CUDA_EMULATED_DEVICES, how many there are (default 1); CUDA_EMULATED_ORDER,
- * "reverse" to run a block's threads from the last to the first; CUDA_EMULATED_LOST, after how many
- * kernels the device is lost by an illegal address; CUDA_EMULATED_MEMORY, the device's memory in
- * bytes (default 8 GiB), of which all that is not allocated is free. */
+ * "reverse" to run a block's threads from the last to the first; CUDA_EMULATED_EARLY, which streams
+ * are early, 1 the first one that is made, 2 the next, 4 and so on, or the sum of some (default 0);
+ * CUDA_EMULATED_LOST, after how many kernels the device is lost by an illegal address;
+ * CUDA_EMULATED_MEMORY, the device's memory in bytes (default 8 GiB), of which all that is not
+ * allocated is free. */
 #ifndef TESTS_SUPPORT_CUDA_EMULATED_H
 #define TESTS_SUPPORT_CUDA_EMULATED_H
 
@@ -126,17 +145,17 @@ enum cuda_emulated_call {
     CUDA_EMULATED_CALLS_COUNT
 };
 /* Lets `after` calls pass; all that follow fail with error, until it is called with after < 0. An
- * error that poisons a context, as an illegal address does, then comes out of every call of any
- * kind. */
+ * error that poisons a context, as an illegal address does, throws away all that is not done yet,
+ * and comes out of every call of any kind. That of a kernel or a copy comes when it is done, so it
+ * is those that `after` counts; any other of a kernel refuses its launch. */
 void cuda_emulated_fail(enum cuda_emulated_call call, int after, cudaError_t error);
 /* For cuda_fibers.h: what the launch of a kernel with so much shared memory gives. */
-cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64_t blocks,
-                                 uint64_t threads);
-/* For what puts work into a stream: whether it is being recorded, and then the work instead. run
- * gets argument, which is freed by `drop` when no graph needs it any more. */
-bool cuda_emulated_is_recording(cudaStream_t stream);
-void cuda_emulated_record(void (*run)(void *argument), void (*drop)(void *argument),
-                          void *argument);
+cudaError_t cuda_emulated_launch(const void *kernel, size_t shared_bytes, uint64_t grid_blocks,
+                                 uint64_t threads, cudaStream_t stream);
+/* A kernel, into a stream or the graph that is recorded of it: run gets argument, and drop frees
+ * it when it will not be run again. */
+void cuda_emulated_put(cudaStream_t stream, void (*run)(void *argument),
+                       void (*drop)(void *argument), void *argument);
 /* How many graphs were launched. */
 uint64_t cuda_emulated_graphs(void);
 

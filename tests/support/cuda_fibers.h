@@ -96,8 +96,8 @@ template <class Body> void fibers_call(const void *body)
     (*static_cast<const Body *>(body))();
 }
 
-/* Launches that a graph keeps. */
-template <class Run> void fibers_run_recorded(void *run)
+/* Launches that a stream or a graph keeps. */
+template <class Run> void fibers_run_kept(void *run)
 {
     (*static_cast<const Run *>(run))();
 }
@@ -112,17 +112,15 @@ void fibers_launch(const char *name, void (*kernel)(P...), const dim3 &grid, con
 {
     const uint64_t blocks = static_cast<uint64_t>(grid.x) * grid.y * grid.z;
     const uint64_t threads = static_cast<uint64_t>(block.x) * block.y * block.z;
-    if (cuda_emulated_launch(reinterpret_cast<const void *>(kernel), shared_bytes, blocks, threads))
+    if (cuda_emulated_launch(reinterpret_cast<const void *>(kernel), shared_bytes, blocks, threads,
+                             stream))
         return; /* as on a device: told by cudaGetLastError */
     const auto body = [=]() { kernel(static_cast<P>(arguments)...); };
     const auto run = [=]() {
         fibers_run(name, grid, block, shared_bytes, fibers_call<decltype(body)>, &body);
     };
-    if (cuda_emulated_is_recording(stream))
-        cuda_emulated_record(fibers_run_recorded<decltype(run)>, fibers_drop<decltype(run)>,
-                             new auto(run));
-    else
-        run();
+    cuda_emulated_put(stream, fibers_run_kept<decltype(run)>, fibers_drop<decltype(run)>,
+                      new auto(run));
 }
 
 inline void __syncthreads()

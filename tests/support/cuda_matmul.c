@@ -12,7 +12,8 @@ struct matmul {
     cudaStream_t stream;
 };
 
-struct recorded {
+/* What a stream or a graph keeps. */
+struct kept {
     struct matmul *matmul;
     struct matmul_job job;
 };
@@ -87,19 +88,19 @@ static int run(struct matmul *matmul, const struct matmul_job *job, struct err *
     return rc;
 }
 
-static void run_recorded(void *argument)
+static void run_kept(void *argument)
 {
-    const struct recorded *recorded = argument;
+    const struct kept *kept = argument;
     struct err err;
-    CHECK(run(recorded->matmul, &recorded->job, &err) == 0);
+    CHECK(run(kept->matmul, &kept->job, &err) == 0);
 }
 
 int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *err)
 {
+    (void)err;
     check(job);
-    if (!cuda_emulated_is_recording(matmul->stream)) return run(matmul, job, err);
-    struct recorded *recorded = mem_new(sizeof *recorded);
-    *recorded = (struct recorded){matmul, *job};
-    cuda_emulated_record(run_recorded, mem_free, recorded);
+    struct kept *kept = mem_new(sizeof *kept);
+    *kept = (struct kept){matmul, *job};
+    cuda_emulated_put(matmul->stream, run_kept, mem_free, kept);
     return 0;
 }

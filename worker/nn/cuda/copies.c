@@ -29,8 +29,8 @@ int cuda_copies_open(struct cuda_backend *cuda, struct err *err)
     cudaError_t error = slots_open(&cuda->slots);
     if (!error) error = slots_open(&cuda->ahead_slots);
     if (!error) error = slots_open(&cuda->read_slots);
-    if (!error) error = cudaStreamCreateWithFlags(&cuda->read_stream, cudaStreamNonBlocking);
     if (!error) error = cudaStreamCreateWithFlags(&cuda->ahead_stream, cudaStreamNonBlocking);
+    if (!error) error = cudaStreamCreateWithFlags(&cuda->read_stream, cudaStreamNonBlocking);
     if (!error) error = cudaEventCreateWithFlags(&cuda->ahead_event, cudaEventDisableTiming);
     return error ? err_set(err, ERR_LIMIT, "no pinned memory for copies: %s",
                            cudaGetErrorString(error))
