@@ -202,12 +202,47 @@ TEST(clip, passes_may_ask_for_different_things)
     golden_close(&golden);
 }
 
+/* One pass or two over what was put, so that pictures and results change places in all ways. */
+TEST(clip, pictures_may_be_started_twice)
+{
+    UNUSED_STATE;
+    const struct clip_options options = {
+        .dtype = DTYPE_F32, .vision = true, .hidden_state = -1, .no_tokens = true};
+    const char *device = getenv("VLMQ_CLIP_DEVICE");
+    struct golden golden;
+    struct err err;
+    golden_open(&golden, "both", device ? device : "cpu", 1, &options);
+    const size_t bytes = golden.shape.hidden * sizeof(float);
+    uint8_t *pixels = golden_pictures(golden.shape.image_side, MANY);
+    float *want = mem_new(MANY * bytes), *got[2] = {mem_new(bytes), mem_new(bytes)};
+    const struct clip_features all = {.cls = want};
+    EXPECT_OK(clip_encode_images(golden.clip, pixels, MANY, &all, &err), &err);
+    for (uint32_t round = 0; round < 3 * MANY; round++) {
+        const uint32_t starts = 1 + round % 3 % 2;
+        put(&golden, pixels, round % MANY, 1);
+        for (uint32_t i = 0; i < starts; i++) {
+            const struct clip_features features = {.cls = got[i]};
+            EXPECT_OK(clip_images_start(golden.clip, &features, &err), &err);
+        }
+        for (uint32_t i = 0; i < starts; i++) {
+            EXPECT_OK(clip_images_finish(golden.clip, &err), &err);
+            EXPECT_MEM(got[i], want + round % MANY * golden.shape.hidden, bytes);
+        }
+    }
+    mem_free(got[0]);
+    mem_free(got[1]);
+    mem_free(want);
+    mem_free(pixels);
+    golden_close(&golden);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(clip, in_steps_gives_the_bits_of_one_call),
         RUN(clip, labels_are_compared_with_embeddings),
         RUN(clip, passes_may_ask_for_different_things),
+        RUN(clip, pictures_may_be_started_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
