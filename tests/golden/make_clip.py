@@ -24,8 +24,8 @@ CLIPImageProcessorPil, so the arithmetic from bytes to numbers is in it too.
     half      patches of 32, 2 x 2, stored in f16, CLIPVisionModelWithProjection
     vision    CLIPVisionModel: no projection, names without "vision_model."; heads of 64, bf16
     text      CLIPTextModelWithProjection
-    long      heads of 64 with 82 tokens and a causal text tower with 77, more than a kernel takes at
-              once; bf16, one layer each, without hidden
+    long      heads of 64 with 82 tokens, and a causal text tower with 77: more than a tile of a
+              kernel; bf16, one layer each, without hidden
 """
 
 import json
