@@ -1,30 +1,30 @@
-/* bench.c - how fast the model core is on a device; rows of tests/gpu's table (rows.h).
+/* bench.c - how fast the ops of the model core are on a device; rows of tests/gpu's table (rows.h).
  *
- *   bench ops DEVICE MODEL               each op as a layer of the model calls it, alone
- *   bench model DEVICE MODEL FOLDER      pictures per second of the model that lies in FOLDER
+ *   bench ops DEVICE MODEL       each op as a layer of the model calls it, alone
+ *   bench batch DEVICE MODEL     how many pictures a pass of an encode job has there
  *
- * MODEL is a name of shapes.h. Ops are given one after the other and waited for together, for at
- * least a fifth of a second; the best of five such rounds counts. */
+ * MODEL is a name of shapes.h; ops have the rows of such a pass. They are given one after the other
+ * and waited for together, for at least a tenth of a second; the best of five such rounds
+ * counts. */
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "tests/device/rows.h"
 #include "tests/device/shapes.h"
-#include "worker/nn/models/clip/clip.h"
 #include "worker/nn/ops.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define ROUNDS    5
-#define ROUND_S   0.2 /* or a tenth of it for the tiny model */
-#define CHUNK     65536
-#define BATCHES   8 /* of pictures, in one call from host memory */
+#define ROUND_S   0.1    /* or a tenth of it for the tiny model */
+#define CHUNK     999983 /* a prime: rows are not alike */
 #define NO_DEVICE 77
 
 struct bench {
     struct backend *backend;
     const struct model_shape *model;
     enum dtype dtype;
+    uint32_t batch;
     int64_t rows, tokens;
 };
 
@@ -36,7 +36,8 @@ static void synced(struct backend *backend)
     exit(1);
 }
 
-/* A matrix on the device with random numbers between -scale and scale. */
+/* A matrix on the device with random numbers between -scale and scale, the same ones again after
+ * CHUNK. */
 static struct tensor random_matrix(const struct bench *b, enum dtype dtype, int64_t rows,
                                    int64_t columns, float scale)
 {
@@ -47,16 +48,16 @@ static struct tensor random_matrix(const struct bench *b, enum dtype dtype, int6
     const size_t count = (size_t)tensor_count(&matrix), width = dtype_bytes(dtype);
     matrix.data = backend_alloc(b->backend, count * width);
     CHECK(matrix.data);
+    for (size_t i = 0; i < CHUNK; i++) {
+        state = state * 1664525u + 1013904223u;
+        number[i] = ((float)(state >> 8) / 8388608.0F - 1) * scale;
+    }
+    dtype_narrow(chunk, dtype, number, CHUNK);
     for (size_t at = 0; at < count; at += CHUNK) {
         const size_t some = count - at < CHUNK ? count - at : CHUNK;
-        for (size_t i = 0; i < some; i++) {
-            state = state * 1664525u + 1013904223u;
-            number[i] = ((float)(state >> 8) / 8388608.0F - 1) * scale;
-        }
-        dtype_narrow(chunk, dtype, number, some);
         backend_write(b->backend, (char *)matrix.data + at * width, chunk, some * width);
-        synced(b->backend);
     }
+    synced(b->backend);
     return matrix;
 }
 
@@ -152,7 +153,8 @@ static void bench_linear(struct bench *b, const struct product_shape *shape, boo
                            .activation = activation};
     char what[96];
     if (to_residual) op.residual = op.out;
-    (void)snprintf(what, sizeof what, "linear %s %lldx%lldx%lld", shape->name, (long long)b->rows,
+    (void)snprintf(what, sizeof what, "linear %s%s %lldx%lldx%lld", shape->name,
+                   activation == ACTIVATION_NONE ? "" : "+quick_gelu", (long long)b->rows,
                    (long long)shape->width, (long long)shape->depth);
     tell(b, what, 2e-12 * (double)b->rows * (double)shape->width * (double)shape->depth,
          seconds_of(b, call_linear, &op), "TFLOP/s");
@@ -178,7 +180,7 @@ static void bench_attention(struct bench *b)
                                     .k_stride = 3 * m->hidden,
                                     .v_stride = 3 * m->hidden,
                                     .out_stride = m->hidden,
-                                    .sequences = m->batch,
+                                    .sequences = b->batch,
                                     .q_tokens = (uint32_t)b->tokens,
                                     .k_tokens = (uint32_t)b->tokens,
                                     .heads = (uint32_t)m->heads,
@@ -186,8 +188,8 @@ static void bench_attention(struct bench *b)
                                     .head_dim = (uint32_t)head_dim,
                                     .scale = (float)(1 / sqrt((double)head_dim))};
     char what[96];
-    (void)snprintf(what, sizeof what, "attention %u x %lld tokens", m->batch, (long long)b->tokens);
-    tell(b, what, 4e-12 * m->batch * (double)b->tokens * (double)b->tokens * (double)m->hidden,
+    (void)snprintf(what, sizeof what, "attention %u x %lld tokens", b->batch, (long long)b->tokens);
+    tell(b, what, 4e-12 * b->batch * (double)b->tokens * (double)b->tokens * (double)m->hidden,
          seconds_of(b, call_attention, &op), "TFLOP/s");
     backend_free(b->backend, qkv.data);
     backend_free(b->backend, out.data);
@@ -220,12 +222,12 @@ static void bench_patches(struct bench *b)
 {
     const struct model_shape *m = b->model;
     const int64_t columns = (3 * m->patch * m->patch + 15) / 16 * 16;
-    const int64_t shape[] = {m->batch, m->side, m->side, 3};
+    const int64_t shape[] = {b->batch, m->side, m->side, 3};
     struct op_patches op = {.pixels = tensor_over(NULL, DTYPE_U8, shape, 4), .patch = m->patch};
     op.pixels.data = backend_alloc(b->backend, tensor_bytes(&op.pixels));
     CHECK(op.pixels.data);
     op.table = random_matrix(b, DTYPE_F32, 3, 256, 2);
-    op.out = random_matrix(b, b->dtype, m->batch * model_patches(m), columns, 1);
+    op.out = random_matrix(b, b->dtype, b->batch * model_patches(m), columns, 1);
     tell(b, "patches", 1e-9 * (double)(tensor_bytes(&op.pixels) + tensor_bytes(&op.out)),
          seconds_of(b, call_patches, &op), "GB/s");
     backend_free(b->backend, op.pixels.data);
@@ -233,110 +235,44 @@ static void bench_patches(struct bench *b)
     backend_free(b->backend, op.out.data);
 }
 
-static int bench_ops(struct bench *b)
+static void bench_ops(struct bench *b)
 {
     static const enum dtype dtypes[] = {DTYPE_BF16, DTYPE_F16};
     struct product_shape product[PRODUCTS_COUNT];
     model_products(product, b->model);
     b->tokens = model_patches(b->model) + 1;
-    b->rows = b->model->batch * b->tokens;
+    b->rows = b->batch * b->tokens;
     for (size_t i = 0; i < 2; i++) {
         b->dtype = dtypes[i];
         for (int k = 0; k < PRODUCTS_COUNT; k++)
-            bench_linear(b, &product[k], k % 2 == 1,
-                         k == 2 ? ACTIVATION_QUICK_GELU : ACTIVATION_NONE);
+            bench_linear(b, &product[k], product[k].to_residual, ACTIVATION_NONE);
+        bench_linear(b, &product[2], false, ACTIVATION_QUICK_GELU); /* as a layer has fc1 */
         bench_attention(b);
         bench_rows(b);
         bench_patches(b);
     }
-    return 0;
-}
-
-/* Pictures per second, BATCHES passes in a round. from_host: each batch is brought there beside the
- * pass before it; else all are of what lies on the device. */
-static double pictures_per_s(struct clip *clip, const uint8_t *pixels, float *embedding,
-                             double least, bool from_host)
-{
-    const struct clip_shape shape = clip_shape(clip);
-    const struct clip_features features = {.embedding = embedding};
-    struct err err;
-    double best = INFINITY;
-    for (int i = -1; i < ROUNDS; i++) { /* the first is no measurement */
-        const double start_s = now_s();
-        int rc = 0, passes = 0;
-        while (!rc && (passes < BATCHES || now_s() - start_s < least)) {
-            if (from_host) {
-                rc =
-                    clip_encode_images(clip, pixels, shape.images_batch * BATCHES, &features, &err);
-                passes += BATCHES;
-                continue;
-            }
-            rc = clip_images_start(clip, &features, &err);
-            if (!rc) rc = clip_images_finish(clip, &err);
-            passes++;
-        }
-        if (rc) {
-            (void)fprintf(stderr, "bench: %s\n", err.msg);
-            exit(1);
-        }
-        if (i >= 0) best = fmin(best, (now_s() - start_s) / passes);
-    }
-    return shape.images_batch / best;
-}
-
-static int bench_model(struct bench *b, const char *folder, struct err *err)
-{
-    const struct clip_options options = {
-        .dtype = DTYPE_BF16, .vision = true, .batch_max = b->model->batch, .hidden_state = -1};
-    struct clip *clip = NULL;
-    const double start_s = now_s();
-    const int rc = clip_load(&clip, b->backend, folder, &options, err);
-    if (rc) return rc;
-    const double load_s = now_s() - start_s;
-    const struct clip_shape shape = clip_shape(clip);
-    const size_t picture = (size_t)shape.image_side * shape.image_side * 3;
-    const size_t count = (size_t)shape.images_batch * BATCHES;
-    uint8_t *pixels = mem_new(count * picture);
-    float *embedding = mem_new(count * shape.projection * sizeof *embedding);
-    char what[96], beside[96];
-    for (size_t i = 0; i < count * picture; i++) pixels[i] = (uint8_t)(i * 2654435761u >> 11);
-    const double least = 5 * least_s(b->model);
-    clip_images_put(clip, pixels, shape.images_batch);
-    const double on_device = pictures_per_s(clip, pixels, embedding, least, false);
-    const double from_host = pictures_per_s(clip, pixels, embedding, least, true);
-    (void)snprintf(what, sizeof what, "%s bf16, batch %u, from device memory", b->model->name,
-                   shape.images_batch);
-    (void)snprintf(beside, sizeof beside, "%.4g TFLOP/s",
-                   on_device * model_flops(b->model) * 1e-12);
-    row("model", what, on_device, "images/s", beside);
-    (void)snprintf(what, sizeof what, "%s bf16, batch %u, from host memory", b->model->name,
-                   shape.images_batch);
-    (void)snprintf(beside, sizeof beside, "%.3g of that from device memory", from_host / on_device);
-    row("model", what, from_host, "images/s", beside);
-    (void)snprintf(what, sizeof what, "%s loads", b->model->name);
-    (void)snprintf(beside, sizeof beside, "%.4g MB of weights, %.4g MB beside them",
-                   (double)shape.weight_bytes * 1e-6, (double)shape.scratch_bytes * 1e-6);
-    row("model", what, load_s, "s", beside);
-    mem_free(pixels);
-    mem_free(embedding);
-    clip_free(clip);
-    return 0;
 }
 
 int main(int argc, char **argv)
 {
     const bool is_ops = argc == 4 && !strcmp(argv[1], "ops");
-    const bool is_model = argc == 5 && !strcmp(argv[1], "model");
-    struct bench b = {.model = is_ops || is_model ? model_shape(argv[3]) : NULL};
+    const bool is_batch = argc == 4 && !strcmp(argv[1], "batch");
+    struct bench b = {.model = is_ops || is_batch ? model_shape(argv[3]) : NULL};
     struct err err = {0};
     if (!b.model) {
-        (void)fprintf(stderr, "usage: bench ops DEVICE MODEL | bench model DEVICE MODEL FOLDER\n");
+        (void)fprintf(stderr, "usage: bench ops|batch DEVICE MODEL\n");
         return 2;
     }
-    int rc = backend_open(&b.backend, argv[2], 0, &err);
-    const bool is_absent = rc == ERR_NOT_FOUND;
-    if (!rc) rc = is_ops ? bench_ops(&b) : bench_model(&b, argv[4], &err);
-    if (rc) (void)fprintf(stderr, "bench: %s\n", err.msg);
+    const int rc = backend_open(&b.backend, argv[2], 0, &err);
+    if (rc) {
+        (void)fprintf(stderr, "bench: %s\n", err.msg);
+        return rc == ERR_NOT_FOUND ? NO_DEVICE : 1;
+    }
+    b.batch = model_batch(b.model, b.backend->rows_good);
+    if (is_ops)
+        bench_ops(&b);
+    else
+        (void)printf("%u\n", b.batch);
     backend_close(b.backend);
-    return is_absent ? NO_DEVICE : rc != 0;
+    return 0;
 }

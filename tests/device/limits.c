@@ -1,10 +1,11 @@
-/* limits.c - what the card itself gives: limits NUMBER [--is-there], of the CUDA device of that
- * number; --is-there only tells by the exit status whether there is one.
+/* limits.c - what the card itself gives: limits NUMBER MODEL:BATCH..., of the CUDA device of that
+ * number; limits NUMBER --is-there only tells by the exit status whether there is one.
  *
  * A large square product in bf16, a copy within its memory, copies from and to pinned memory of the
- * host; and for each product of the models every algorithm that cuBLASLt proposes, with a bias, as
- * the backend asks: the fastest of all, and the fastest of those that sum in one piece, of which
- * the backend takes one. Numbers are random: a card draws less power for zeros and is faster.
+ * host; and for each product of the models, with so many pictures in a pass, every algorithm that
+ * cuBLASLt proposes, with a bias, and where a layer has one a residual of f32, as the backend asks:
+ * the fastest of all, and the fastest of those that sum in one piece, of which the backend takes
+ * one. Numbers are random: a card draws less power for zeros and is faster.
  * Exit status 77: there is no device. */
 #include "tests/device/rows.h"
 #include "tests/device/shapes.h"
@@ -108,7 +109,7 @@ static void measure_copies(void)
 /* y [M, N] = x [M, K] W [N, K]^T, for cuBLASLt by columns. */
 struct product {
     int64_t rows, width, depth;
-    bool has_bias;
+    bool has_bias, to_residual;
     cublasLtHandle_t handle;
     cublasLtMatmulDesc_t operation;
     cublasLtMatrixLayout_t weight, x, out;
@@ -133,7 +134,8 @@ static void product_open(struct product *p)
     }
     CHECKED_CALL(cublasLtMatrixLayoutCreate(&p->weight, CUDA_R_16BF, depth, width, p->depth));
     CHECKED_CALL(cublasLtMatrixLayoutCreate(&p->x, CUDA_R_16BF, depth, rows, p->depth));
-    CHECKED_CALL(cublasLtMatrixLayoutCreate(&p->out, CUDA_R_16BF, width, rows, p->width));
+    CHECKED_CALL(cublasLtMatrixLayoutCreate(&p->out, p->to_residual ? CUDA_R_32F : CUDA_R_16BF,
+                                            width, rows, p->width));
 }
 
 static void product_close(struct product *p)
@@ -147,11 +149,11 @@ static void product_close(struct product *p)
 /* Seconds of one, or 0: the algorithm does not take it. */
 static double product_s(const struct product *p, const cublasLtMatmulHeuristicResult_t *found)
 {
-    const float one = 1, zero = 0;
+    const float one = 1, beta = p->to_residual ? 1 : 0;
     for (int i = 0; i < WARM + ROUNDS; i++) {
         if (i == WARM) begin();
         if (cublasLtMatmul(p->handle, p->operation, &one, p->weight_data, p->weight, p->x_data,
-                           p->x, &zero, p->out_data, p->out, p->out_data, p->out, &found->algo,
+                           p->x, &beta, p->out_data, p->out, p->out_data, p->out, &found->algo,
                            p->workspace, found->workspaceSize, stream))
             return 0;
     }
@@ -196,17 +198,18 @@ static void sweep(struct product *p, double *any, double *whole)
     product_close(p);
 }
 
-static void measure_model(struct product *p, const struct model_shape *model)
+static void measure_model(struct product *p, const struct model_shape *model, uint32_t batch)
 {
     struct product_shape shape[PRODUCTS_COUNT];
     model_products(shape, model);
-    p->rows = model->batch * (model_patches(model) + 1);
+    p->rows = batch * (model_patches(model) + 1);
     p->has_bias = true;
     for (int i = 0; i < PRODUCTS_COUNT; i++) {
         char what[96], beside[96];
         double any, whole;
         p->width = shape[i].width;
         p->depth = shape[i].depth;
+        p->to_residual = shape[i].to_residual;
         sweep(p, &any, &whole);
         (void)snprintf(what, sizeof what, "cuBLASLt %s %s %lldx%lldx%lld bf16", model->name,
                        shape[i].name, (long long)p->rows, (long long)p->width, (long long)p->depth);
@@ -215,20 +218,32 @@ static void measure_model(struct product *p, const struct model_shape *model)
     }
 }
 
-static void measure_products(void)
+/* MODEL:BATCH */
+static void measure_named(struct product *p, char *name)
+{
+    char *colon = strchr(name, ':');
+    const uint32_t batch = colon ? (uint32_t)strtoul(colon + 1, NULL, 10) : 0;
+    if (colon) *colon = '\0';
+    const struct model_shape *model = model_shape(name);
+    check(!model || !batch, name);
+    measure_model(p, model, batch);
+}
+
+/* Room for what a pass of some 16,384 tokens multiplies: x up to 2^27 numbers. */
+static void measure_products(char **names)
 {
     const size_t most = (size_t)SQUARE * SQUARE; /* numbers of the largest operand */
     struct product p = {.rows = SQUARE, .width = SQUARE, .depth = SQUARE};
     double any, whole;
     p.x_data = random_new(2 * most);
     p.weight_data = random_new(most);
-    p.bias_data = random_new(SQUARE);
+    p.bias_data = random_new(2 * (size_t)SQUARE); /* of f32, too */
     p.out_data = device_new(2 * most * sizeof(uint16_t));
     p.workspace = device_new(WORKSPACE);
     CHECKED_CALL(cublasLtCreate(&p.handle));
     sweep(&p, &any, &whole);
     row("limits", "cuBLASLt 8192x8192x8192 bf16", any, "TFLOP/s", "the ceiling of all products");
-    for (size_t i = 0; i < 3; i++) measure_model(&p, &model_shapes[i]);
+    for (; *names; names++) measure_named(&p, *names);
     CHECKED_CALL(cublasLtDestroy(p.handle));
 }
 
@@ -242,7 +257,7 @@ int main(int argc, char **argv)
                       cudaGetErrorString(cudaGetLastError()));
         return NO_DEVICE;
     }
-    if (argc > 2) return 0;
+    if (argc > 2 && !strcmp(argv[2], "--is-there")) return 0;
     CHECKED_CALL(cudaSetDevice(number));
     CHECKED_CALL(cudaGetDeviceProperties(&properties, number));
     CHECKED_CALL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
@@ -250,6 +265,6 @@ int main(int argc, char **argv)
     CHECKED_CALL(cudaEventCreate(&to_event));
     row("limits", properties.name, (double)properties.totalGlobalMem / (1 << 30), "GiB", "");
     measure_copies();
-    measure_products();
+    measure_products(argc > 2 ? argv + 2 : argv + argc);
     return 0;
 }

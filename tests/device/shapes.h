@@ -5,19 +5,20 @@
 #ifndef TESTS_DEVICE_SHAPES_H
 #define TESTS_DEVICE_SHAPES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 struct model_shape {
     const char *name;
     int64_t hidden, mlp, layers, heads, side, patch, projection;
-    uint32_t batch; /* pictures of one pass */
+    uint32_t batch; /* pictures of one pass; 0: as many as an encode job has */
 };
 
 static const struct model_shape model_shapes[] = {
-    {"large-336", 1024, 4096, 24, 16, 336, 14, 768, 32},
-    {"large-224", 1024, 4096, 24, 16, 224, 14, 768, 64},
-    {"base-32", 768, 3072, 12, 12, 224, 32, 512, 256},
+    {"large-336", 1024, 4096, 24, 16, 336, 14, 768, 0},
+    {"large-224", 1024, 4096, 24, 16, 224, 14, 768, 0},
+    {"base-32", 768, 3072, 12, 12, 224, 32, 512, 0},
     {"tiny", 64, 128, 2, 1, 56, 14, 32, 4},
 };
 
@@ -35,6 +36,14 @@ static inline int64_t model_patches(const struct model_shape *s)
     return (s->side / s->patch) * (s->side / s->patch);
 }
 
+/* Pictures of one pass on a backend that computes well with so many rows, as clip_vision_plan has
+ * it. */
+static inline uint32_t model_batch(const struct model_shape *s, uint32_t rows_good)
+{
+    const uint32_t tokens = (uint32_t)model_patches(s) + 1;
+    return s->batch ? s->batch : (rows_good + tokens - 1) / tokens;
+}
+
 /* Of one picture: multiplications and additions of the matrix products and of attention. */
 static inline double model_flops(const struct model_shape *s)
 {
@@ -47,10 +56,11 @@ static inline double model_flops(const struct model_shape *s)
     return products + attention + ends;
 }
 
-/* The products of a layer: N and K. */
+/* The products of a layer: N and K, and whether they are added to the residual of f32. */
 struct product_shape {
     const char *name;
     int64_t width, depth;
+    bool to_residual;
 };
 
 #define PRODUCTS_COUNT 4
@@ -58,10 +68,10 @@ struct product_shape {
 static inline void model_products(struct product_shape product[PRODUCTS_COUNT],
                                   const struct model_shape *s)
 {
-    product[0] = (struct product_shape){"qkv", 3 * s->hidden, s->hidden};
-    product[1] = (struct product_shape){"out", s->hidden, s->hidden};
-    product[2] = (struct product_shape){"fc1", s->mlp, s->hidden};
-    product[3] = (struct product_shape){"fc2", s->hidden, s->mlp};
+    product[0] = (struct product_shape){"qkv", 3 * s->hidden, s->hidden, false};
+    product[1] = (struct product_shape){"out", s->hidden, s->hidden, true};
+    product[2] = (struct product_shape){"fc1", s->mlp, s->hidden, false};
+    product[3] = (struct product_shape){"fc2", s->hidden, s->mlp, true};
 }
 
 #endif

@@ -24,6 +24,8 @@ CLIPImageProcessorPil, so the arithmetic from bytes to numbers is in it too.
     half      patches of 32, 2 x 2, stored in f16, CLIPVisionModelWithProjection
     vision    CLIPVisionModel: no projection, names without "vision_model."; heads of 64, bf16
     text      CLIPTextModelWithProjection
+    long      heads of 64 with 82 tokens, and a causal text tower with 77: more than a tile of a
+              kernel; bf16, one layer each, without hidden
 """
 
 import json
@@ -108,11 +110,11 @@ def unit(vectors):
     return vectors / vectors.norm(dim=-1, keepdim=True)
 
 
-def see(vision, projection, pixels, pools):
+def see(vision, projection, pixels, pools, keeps_hidden=True):
     """The vision tower's part of expected.safetensors."""
     out = vision(pixels, output_hidden_states=True)
     hidden = torch.stack(out.hidden_states, dim=1)
-    expected = {"hidden": hidden[:2]}
+    expected = {"hidden": hidden[:2]} if keeps_hidden else {}
     if projection is not None:
         expected["image_embedding"] = unit(projection(out.pooler_output))
     cells = hidden[:, -1, 1:]
@@ -219,9 +221,25 @@ def make_text():
     write(folder, {"ids": ids.to(torch.int32), "text_embedding": unit(model(ids).text_embeds)})
 
 
+def make_long():
+    vision = tower(64, 8, 1, 1, image_size=36, patch_size=4)
+    text = tower(64, 8, 1, 1, vocab_size=20, max_position_embeddings=77)
+    text |= {"bos_token_id": 18, "eos_token_id": 19}
+    config = CLIPConfig(vision_config=vision, text_config=text, projection_dim=20)
+    folder, model = save("long", randomize(CLIPModel(config), 7), torch.bfloat16)
+    expected = see(model.vision_model, model.visual_projection, pictures(folder, 36), (3, 9), False)
+    ids = torch.randint(18, (5, 77), generator=torch.Generator().manual_seed(8))
+    ids[:, 0] = 18
+    for row, end in enumerate((76, 65, 64, 40, 1)):
+        ids[row, end:] = 19
+    expected["ids"] = ids.to(torch.int32)
+    expected["text_embedding"] = unit(model.get_text_features(input_ids=ids).pooler_output)
+    write(folder, expected)
+
+
 def main():
     torch.set_grad_enabled(False)
-    for make in (make_both, make_sharded, make_half, make_vision, make_text):
+    for make in (make_both, make_sharded, make_half, make_vision, make_text, make_long):
         make()
     sizes = [path.stat().st_size for path in OUT.rglob("*") if path.is_file()]
     print(f"{len(sizes)} files, {sum(sizes)} bytes; numpy {numpy.__version__}")

@@ -127,14 +127,15 @@ static void check_all(const char *device, size_t dtype)
         const char *variant;
         uint32_t tokens[2];
     } pooled[] = {{"both", {9, 1}}, {"sharded", {4, 1}}, {"half", {4, 1}}, {"vision", {9, 4}}};
-    static const char *const images[] = {"both", "sharded", "half"};
-    static const char *const texts[] = {"both", "sharded", "text"};
+    static const char *const images[] = {"both", "sharded", "half", "long"};
+    static const char *const texts[] = {"both", "sharded", "text", "long"};
     for (size_t i = 0; i < COUNT(pooled); i++) {
         check_hidden(pooled[i].variant, device, dtype, false);
         check_hidden(pooled[i].variant, device, dtype, true);
         for (size_t k = 0; k < 2; k++)
             check_pooled(pooled[i].variant, device, dtype, pooled[i].tokens[k]);
     }
+    check_pooled("long", device, dtype, 9); /* no hidden states: it would be a large file */
     for (size_t i = 0; i < COUNT(images); i++) check_image_embedding(images[i], device, dtype);
     for (size_t i = 0; i < COUNT(texts); i++) check_text_embedding(texts[i], device, dtype);
 }
