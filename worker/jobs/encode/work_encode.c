@@ -592,15 +592,16 @@ static void give_up(struct work *work, struct pieces *pieces)
 
 static int pieces_init(struct pieces *pieces, struct work *work, struct err *err)
 {
+    const size_t count = work->items_count;
+    struct work_item **item = arena_try(work->env->arena, 2 * count * sizeof(struct work_item *));
     *pieces = (struct pieces){.next = pieces->piece};
     for (int i = 0; i < 2; i++) {
+        pieces->piece[i].item = item ? item + (size_t)i * count : NULL;
         pieces->piece[i].caption = work->vectors.caption[i];
-        pieces->piece[i].item =
-            arena_try(work->env->arena, work->items_count * sizeof(struct work_item *));
-        if (!pieces->piece[i].item)
-            return err_set(err, ERR_LIMIT, "no memory for a piece of the shard");
     }
-    return 0;
+    if (item) return 0;
+    (void)!err_set(err, ERR_LIMIT, "no memory for the pieces of the shard");
+    return ERR_LIMIT;
 }
 
 int encode_work_encode(struct work *work, struct err *err)
