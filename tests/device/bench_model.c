@@ -6,10 +6,11 @@
  *                                                 bit, without CUDA graphs and with them
  *
  * MODEL is a name of shapes.h and lies in FOLDER (make_model). The first two print rows of the
- * table (rows.h). Batches are those of an encode job. Every pass is waited for and its embeddings
- * are read, as torch_bench.py does it. From device memory: the pictures, bytes, lie there. From
- * host memory: the next ones are put there beside each pass. Patch tokens are asked for, too, as
- * one mean: without them the last layer would work on CLS rows alone. */
+ * table (rows.h). Batches are those of an encode job, which begins a pass before it waits for the
+ * one before; so does this, and embeddings are read, as torch_bench.py does it. A small pass is
+ * waited for at once. From device memory: the pictures, bytes, lie there. From host memory: the
+ * next ones are put there beside each pass. Patch tokens are asked for, too, as one mean: without
+ * them the last layer would work on CLS rows alone. */
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "tests/device/rows.h"
@@ -89,14 +90,12 @@ static void model_close(struct model *m)
 
 /* ---- rates ---- */
 
-/* From the pictures that were put last. The next ones, if any, are put beside it. */
-static void pass(struct model *m, const struct clip_features *features, const uint8_t *next,
-                 uint32_t count)
+/* From the pictures that were put last; afterwards at most `ahead` passes are under way. */
+static void pass(struct model *m, const struct clip_features *features, uint32_t ahead)
 {
     struct err err;
     check(clip_images_start(m->clip, features, &err), &err);
-    if (next) clip_images_put(m->clip, next, count);
-    check(clip_images_finish(m->clip, &err), &err);
+    while (clip_images_under_way(m->clip) > ahead) check(clip_images_finish(m->clip, &err), &err);
 }
 
 /* Of a pass of `count` pictures: the best of some rounds, all of them in one row of passes. */
@@ -105,19 +104,23 @@ static double pass_s(struct model *m, const struct clip_features *features, uint
 {
     double least_s = count <= SMALL ? SMALL_S : ROUND_S;
     if (!strcmp(m->known->name, "tiny")) least_s = ROUND_S / 50;
+    const uint32_t ahead = count <= SMALL ? 0 : 1;
     double best = INFINITY;
     uint32_t turn = 0;
+    struct err err;
     clip_images_put(m->clip, m->pixels, count);
     for (int i = -1; i < ROUNDS; i++) { /* the first is no measurement */
         const double start_s = now_s();
         uint32_t passes = 0;
         while (passes < PASSES_MIN || now_s() - start_s < least_s) {
             turn = (turn + 1) % m->batches;
-            pass(m, features, from_host ? m->pixels + turn * m->batch_bytes : NULL, count);
+            pass(m, features, ahead);
+            if (from_host) clip_images_put(m->clip, m->pixels + turn * m->batch_bytes, count);
             passes++;
         }
         if (i >= 0) best = fmin(best, (now_s() - start_s) / passes);
     }
+    while (clip_images_under_way(m->clip)) check(clip_images_finish(m->clip, &err), &err);
     return best;
 }
 
@@ -185,10 +188,10 @@ static uint32_t count_different(struct model *m, const struct clip_features *fir
         const size_t count = i % 4 == 3 ? 1 : s->images_batch;
         clip_images_put(m->clip, m->pixels, (uint32_t)count);
         if (is_first && i == 0) {
-            pass(m, first, NULL, 0);
+            pass(m, first, 0);
             continue;
         }
-        pass(m, &m->features, NULL, 0);
+        pass(m, &m->features, 0);
         different += !is_same(m->features.tokens, first->tokens, count * s->tokens * s->hidden) ||
                      !is_same(m->features.cls, first->cls, count * s->hidden) ||
                      !is_same(m->features.embedding, first->embedding, count * s->projection);

@@ -5,9 +5,9 @@
 The model is written here with PyTorch's own parts (scaled_dot_product_attention, torch.compile,
 bf16), so that no other package is needed; random weights. It is compiled in several ways, each in a
 process of its own, as long as SECONDS last; for each model the fastest way counts. Bytes of
-pictures are normalised on the device, and every pass is waited for and its embeddings are read, as
-bench_model.c does it. From device memory: the bytes lie there. From host memory: the next ones are
-copied from pinned memory, on a stream of their own, beside each pass.
+pictures are normalised on the device, a pass is begun before the one before is waited for, and
+embeddings are read, as bench_model.c does it. From device memory: the bytes lie there. From host
+memory: the next ones are copied from pinned memory, on a stream of their own, beside each pass.
 """
 
 import contextlib
@@ -137,19 +137,28 @@ def model_rates(torch, device, sizes, batch, mode):
     host = [torch.randint(256, (batch, side, side, 3), dtype=torch.uint8) for _ in range(4)]
     host = [pictures.pin_memory() if pinned else pictures for pictures in host]
     there = [host[0].to(device), host[1].to(device)]
-    embedding = torch.empty(batch, projection, dtype=torch.bfloat16, pin_memory=pinned)
-    copies = torch.cuda.stream(torch.cuda.Stream()) if pinned else contextlib.nullcontext()
+    embedding = [torch.empty(batch, projection, dtype=torch.bfloat16, pin_memory=pinned)
+                 for _ in range(2)]
+    copies = torch.cuda.Stream() if pinned else None
+    ended = [torch.cuda.Event() for _ in range(2)] if pinned else []
     turn = [0]
 
     def once(from_host=False):
         turn[0] += 1
-        embedding.copy_(compiled(there[turn[0] % 2 if from_host else 0]), non_blocking=True)
+        here, before = turn[0] % 2, (turn[0] + 1) % 2
+        if copies:
+            torch.cuda.current_stream().wait_stream(copies)
+        result = compiled(there[here if from_host else 0])
+        embedding[here].copy_(result, non_blocking=True)
+        if copies:
+            ended[here].record()
+            ended[before].synchronize()
         if from_host:  # into the buffer of the pass before, which has been waited for
-            with copies:
-                there[(turn[0] + 1) % 2].copy_(host[turn[0] % 4], non_blocking=True)
-        wait(torch, device)
+            with torch.cuda.stream(copies) if copies else contextlib.nullcontext():
+                there[before].copy_(host[turn[0] % 4], non_blocking=True)
 
     once()  # compiles
+    wait(torch, device)
     return [batch / best_s(lambda place=place: once(from_host=place), ROUND_S, PASSES_MIN)
             for place in (False, True)]
 
