@@ -18,12 +18,14 @@
 #include <stdlib.h>
 
 #define SQUARE         8192
-#define COPY_BYTES     ((size_t)4 << 30)
+#define COPY_BYTES     ((size_t)1 << 30)
 #define HOST_BYTES     ((size_t)256 << 20)
 #define WORKSPACE      ((size_t)64 << 20)
 #define ALGORITHMS_MAX 64
 #define WARM           3
 #define ROUNDS         10
+#define LASTING_S      0.1
+#define LASTING_ROUNDS 3
 #define NO_DEVICE      77
 
 static cudaStream_t stream;
@@ -147,17 +149,18 @@ static void product_close(struct product *p)
 }
 
 /* Seconds of one, or 0: the algorithm does not take it. */
-static double product_s(const struct product *p, const cublasLtMatmulHeuristicResult_t *found)
+static double product_s(const struct product *p, const cublasLtMatmulHeuristicResult_t *found,
+                        int rounds)
 {
     const float one = 1, beta = p->to_residual ? 1 : 0;
-    for (int i = 0; i < WARM + ROUNDS; i++) {
+    for (int i = 0; i < WARM + rounds; i++) {
         if (i == WARM) begin();
         if (cublasLtMatmul(p->handle, p->operation, &one, p->weight_data, p->weight, p->x_data,
                            p->x, &beta, p->out_data, p->out, p->out_data, p->out, &found->algo,
                            p->workspace, found->workspaceSize, stream))
             return 0;
     }
-    return end_s(ROUNDS);
+    return end_s(rounds);
 }
 
 static bool is_whole(const cublasLtMatmulHeuristicResult_t *found)
@@ -172,29 +175,63 @@ static bool is_whole(const cublasLtMatmulHeuristicResult_t *found)
     return split <= 1 && reduction == CUBLASLT_REDUCTION_SCHEME_NONE && !found->workspaceSize;
 }
 
-/* Of all algorithms that are proposed, TFLOP/s of the best, and of the best that is whole. */
-static void sweep(struct product *p, double *any, double *whole)
+/* The quickest algorithm so far; seconds 0: none. */
+struct quickest {
+    cublasLtMatmulHeuristicResult_t algorithm;
+    double seconds;
+};
+
+static void keep_quicker(struct quickest *quickest, const cublasLtMatmulHeuristicResult_t *found,
+                         double seconds)
+{
+    if (seconds <= 0 || (quickest->seconds > 0 && seconds >= quickest->seconds)) return;
+    *quickest = (struct quickest){*found, seconds};
+}
+
+/* All that are proposed where there is so much workspace. */
+static void try_all(const struct product *p, uint64_t workspace, struct quickest *any,
+                    struct quickest *whole)
 {
     static cublasLtMatmulHeuristicResult_t found[ALGORITHMS_MAX];
-    const double flops = 2.0 * (double)p->rows * (double)p->width * (double)p->depth;
-    const uint64_t workspace = WORKSPACE;
     cublasLtMatmulPreference_t preference;
     int count = 0;
-    product_open(p);
     CHECKED_CALL(cublasLtMatmulPreferenceCreate(&preference));
     CHECKED_CALL(cublasLtMatmulPreferenceSetAttribute(
         preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
     CHECKED_CALL(cublasLtMatmulAlgoGetHeuristic(p->handle, p->operation, p->weight, p->x, p->out,
                                                 p->out, preference, ALGORITHMS_MAX, found, &count));
     CHECKED_CALL(cublasLtMatmulPreferenceDestroy(preference));
-    *any = *whole = 0;
     for (int i = 0; i < count; i++) {
         if (found[i].state) continue;
-        const double seconds = product_s(p, &found[i]);
-        const double rate = seconds > 0 ? flops / seconds * 1e-12 : 0;
-        if (rate > *any) *any = rate;
-        if (is_whole(&found[i]) && rate > *whole) *whole = rate;
+        const double seconds = product_s(p, &found[i], ROUNDS);
+        keep_quicker(any, &found[i], seconds);
+        if (is_whole(&found[i])) keep_quicker(whole, &found[i], seconds);
     }
+}
+
+/* TFLOP/s as bench.c has them: a moment's clock is higher than one that lasts. */
+static double lasting_rate(const struct product *p, const struct quickest *quickest)
+{
+    const double flops = 2.0 * (double)p->rows * (double)p->width * (double)p->depth;
+    double best = 0;
+    if (quickest->seconds <= 0) return 0;
+    const int rounds = (int)(LASTING_S / quickest->seconds) + 1;
+    for (int i = 0; i < LASTING_ROUNDS; i++) {
+        const double seconds = product_s(p, &quickest->algorithm, rounds);
+        if (seconds > 0 && (best <= 0 || seconds < best)) best = seconds;
+    }
+    return best > 0 ? flops / best * 1e-12 : 0;
+}
+
+/* TFLOP/s of the best algorithm, and of the best that is whole. */
+static void sweep(struct product *p, double *any, double *whole)
+{
+    struct quickest of_any = {.seconds = 0}, of_whole = {.seconds = 0};
+    product_open(p);
+    try_all(p, WORKSPACE, &of_any, &of_whole);
+    try_all(p, 0, &of_any, &of_whole); /* as the backend asks */
+    *any = lasting_rate(p, &of_any);
+    *whole = lasting_rate(p, &of_whole);
     product_close(p);
 }
 

@@ -38,9 +38,10 @@ $1 == "model" || $1 == "pytorch" {
         models[++models_count] = name
     }
 }
-$1 == "shards" && $2 ~ /share of the fastest job/ {
+$1 == "shards" {
     sub(/,$/, "", name)
-    busy[name] = $3
+    if ($2 ~ /share of the fastest job/) busy[name] = $3
+    if ($4 == "images/s" && $3 + 0 > shards[name] + 0) shards[name] = $3
 }
 
 function ratio(a, b) {
@@ -85,6 +86,9 @@ END {
         if (ceiling)
             print "ratio", name " from device memory to the ceiling", \
                 ratio(flops[name], ceiling), "", ""
+        if (shards[name])
+            print "ratio", name " from JPEG shards to device memory", \
+                ratio(shards[name], rate["model", name, "device"]), "", ""
         split("device host", places, " ")
         for (p = 1; p <= 2; p++)
             if (rate["pytorch", name, places[p]])
