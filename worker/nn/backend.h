@@ -213,7 +213,8 @@ void backend_write_ahead(struct backend *backend, void *dst, const void *src, si
 uint64_t backend_pass(struct backend *backend, const void *owner,
                       const uint32_t shape[BACKEND_PASS_SHAPE], void (*ops)(void *context),
                       void *context);
-/* Of the latest BACKEND_PASSES passes: has it ended? Also when there was an error. */
+/* Has it ended? Also when there was an error. At most BACKEND_PASSES are under way: one more waits
+ * for the first of them. */
 #define BACKEND_PASSES 4
 bool backend_pass_ended(struct backend *backend, uint64_t pass);
 /* Copies what that pass has left, and waits for it and the copy alone: what was given behind it

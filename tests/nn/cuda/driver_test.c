@@ -268,6 +268,9 @@ TEST(cuda, what_a_pass_left_is_read_while_others_run)
         EXPECT(backend_pass_ended(backend, number[i - 2]));
         EXPECT_OK(backend_error(backend, &err), &err);
     }
+    EXPECT(backend_pass_ended(backend, number[0])); /* or the later ones had not begun */
+    backend_pass_read(backend, number[0], got, data[0], sizeof got);
+    EXPECT(got[0] == 100);
     EXPECT_OK(backend_sync(backend, &err), &err);
     EXPECT(backend_pass_ended(backend, number[PASSES - 1]));
     for (int i = 0; i < PASSES; i++) backend_free(backend, data[i]);

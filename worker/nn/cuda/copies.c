@@ -148,7 +148,7 @@ void cuda_read(struct cuda_backend *cuda, void *dst, const void *src, size_t byt
 void cuda_read_behind(struct cuda_backend *cuda, cudaEvent_t event, void *dst, const void *src,
                       size_t bytes)
 {
-    if (cuda_failed(cuda, cudaStreamWaitEvent(cuda->read_stream, event, 0))) return;
+    if (event && cuda_failed(cuda, cudaStreamWaitEvent(cuda->read_stream, event, 0))) return;
     read_through(cuda, &cuda->read_slots, cuda->read_stream, dst, src, bytes);
     if (cuda->base.err.code) return;
     if (cuda_failed(cuda, cudaStreamSynchronize(cuda->read_stream))) return;

@@ -91,7 +91,7 @@ void cuda_copies_close(struct cuda_backend *cuda);
 void cuda_write(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
 void cuda_write_ahead(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
 void cuda_read(struct cuda_backend *cuda, void *dst, const void *src, size_t bytes);
-/* Behind an event, on a stream of its own; there when it returns. */
+/* Behind an event, NULL: at once; on a stream of its own. The data is there when it returns. */
 void cuda_read_behind(struct cuda_backend *cuda, cudaEvent_t event, void *dst, const void *src,
                       size_t bytes);
 /* The stream is done: what waits is handed over. */

@@ -83,6 +83,8 @@ void cuda_pass_read(struct backend *backend, uint64_t pass, void *dst, const voi
 {
     struct cuda_backend *cuda = (struct cuda_backend *)backend;
     if (!cuda_enter(cuda, "read")) return;
-    cuda_read_behind(cuda, pass_of(cuda, pass)->to, dst, src, bytes);
+    /* The place of one that has ended may be another's. */
+    const bool has_ended = pass <= cuda->passes_timed;
+    cuda_read_behind(cuda, has_ended ? NULL : pass_of(cuda, pass)->to, dst, src, bytes);
     if (!backend->err.code) add_times(cuda, pass);
 }

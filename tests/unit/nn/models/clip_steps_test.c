@@ -74,7 +74,7 @@ static void encode_in_steps(struct golden *golden, const uint8_t *pixels, struct
         if (clip_images_under_way(golden->clip) == ahead)
             EXPECT_OK(clip_images_finish(golden->clip, &err), &err);
         EXPECT_OK(clip_images_start(golden->clip, &features, &err), &err);
-        encode_text(golden, text);
+        for (uint32_t i = 0; i < first; i++) encode_text(golden, text);
         first += some;
         some = some % 4 + 1;
         if (some > MANY - first) some = MANY - first;
