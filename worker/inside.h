@@ -79,8 +79,8 @@ struct worker {
     } used;
     struct arena scratch; /* for one message at a time */
     char id[WORKER_ID_BYTES], host[256];
-    uint32_t cpus_each;
-    int64_t started_at_ms; /* wall */
+    uint32_t cpus, cpus_each; /* of the worker; of a task beside others of its kind */
+    int64_t started_at_ms;    /* wall */
 
     struct task *task[TASKS_MAX]; /* the first tasks_count */
     uint32_t tasks_count;

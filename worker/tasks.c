@@ -84,12 +84,14 @@ void tasks_grant(struct worker *w, const Vlmq__Grant *grant, int64_t counts_from
     struct task *task = NULL;
     struct err err;
     bool interactive = false;
+    const struct job_kind *kind = registry_find(grant->kind);
     const struct task_options options = {
         .key = ++w->last_key,
-        .kind = registry_find(grant->kind),
+        .kind = kind,
         .clock = w->clock,
         .device = w->options->device,
-        .cpus = w->cpus_each,
+        /* Of those that need the device one runs at a time: slots do not share it out. */
+        .cpus = kind && kind->needs & JOB_NEEDS_DEVICE ? w->cpus : w->cpus_each,
         .said = w->said,
         .wake = &w->wake,
         .crew = w->crew,

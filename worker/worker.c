@@ -67,10 +67,11 @@ int worker_open(struct worker **out, const struct worker_options *options, struc
     if (rc) return rc;
     struct worker *w = mem_new(sizeof *w);
     const struct link_options link = {.brokers = options->brokers, .key_file = options->key_file};
-    const uint32_t cpus = (uint32_t)thread_cpus(), slots = options->slots ? options->slots : 1;
+    const uint32_t slots = options->slots ? options->slots : 1;
     w->options = options;
     w->clock = &clock_real;
-    w->cpus_each = cpus > slots ? cpus / slots : 1;
+    w->cpus = (uint32_t)thread_cpus();
+    w->cpus_each = w->cpus > slots ? w->cpus / slots : 1;
     w->started_at_ms = w->clock->wall_ms(w->clock);
     w->said = chan_new(TASKS_MAX);
     w->crew = crew_new(TASKS_MAX);

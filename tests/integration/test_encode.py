@@ -169,6 +169,19 @@ def test_tars_become_features_with_a_row_for_every_sample(quick, sample, folder)
     assert (folder / "out" / "text_emb" / "text_emb_00042.npy").exists()
 
 
+def test_slots_do_not_share_out_the_processors_of_the_device_s_task(quick, sample, folder):
+    """One of them runs at a time; a worker of one slot gives it all there are."""
+    threads = []
+    write_tar(folder / "in" / "0.tar", sample, 4, bad=False)
+    for slots in (1, 8):
+        assert quick.workers[-1].stop() == 0
+        quick.start_worker("--slots", slots)
+        run(quick, "in", f"out{slots}")
+        stats = json.loads((folder / f"out{slots}" / "0_stats.json").read_text())
+        threads += [s["threads"] for s in stats["stages"] if s["name"] == "decode"]
+    assert threads[0] == threads[1] > 0
+
+
 def test_tars_with_pax_headers_and_long_names_are_read_as_others(quick, sample, folder):
     plain = write_tar(folder / "plain" / "0.tar", sample, 20)
     pax = write_tar(folder / "pax" / "0.tar", sample, 20, pax=True)

@@ -47,6 +47,7 @@ struct clip {
 static struct {
     uint32_t loads, pictures, texts, largest, images_batch;
     uint32_t under_way_most; /* passes at a time */
+    uint32_t first;          /* pictures of the first pass in steps; 0: there was none yet */
     bool is_slow;            /* a pass has not ended before it is finished */
     int64_t picture_ms;      /* that one takes */
     uint32_t fails_at;       /* the picture, counted from 1; 0: none */
@@ -221,6 +222,7 @@ int clip_images_start(struct clip *clip, const struct clip_features *features, s
     EXPECT(clip->put && clip->under_way < 2);
     clip->pass[clip->under_way++] = (struct fake_pass){clip->put, clip->put_count, *features};
     clip->put = NULL;
+    if (!fake.first) fake.first = clip->put_count;
     if (clip->under_way > fake.under_way_most) fake.under_way_most = clip->under_way;
     return 0;
 }

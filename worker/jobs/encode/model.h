@@ -30,7 +30,8 @@ struct encode_model {
     struct backend *backend;
     struct clip *clip;
     struct clip_shape shape;
-    uint32_t grid; /* patches of a side */
+    uint32_t grid;  /* patches of a side */
+    uint32_t piece; /* pictures that take it about a second; 0: not known yet */
     struct preprocess preprocess;
     struct tokenizer *tokenizer;              /* NULL: texts are not wanted */
     char arithmetic[ENCODE_ARITHMETIC_BYTES]; /* dtype, and what else the bits depend on */

@@ -9,8 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-#define WAIT_MS 50  /* for an item; a stop is noticed in between */
-#define TELL_MS 200 /* between two reports of the progress */
+#define WAIT_MS     50  /* for an item; a stop is noticed in between */
+#define TELL_MS     200 /* between two reports of the progress */
+#define PIECE_FIRST 4   /* pictures, until it is known how long they take */
 
 /* One piece: items in order, some of which have pixels. Its pass is begun, its numbers come, its
  * rows are written. The pass of the one after it begins as soon as there are pictures for it, so
@@ -57,8 +58,8 @@ static void choose_piece(struct work *work)
         batch = shape->images_batch >= BATCH_DEFAULT / 2 ? shape->images_batch : batch;
     work->piece_max = fits < 1 ? 1 : fits < batch ? (uint32_t)fits : batch;
     work->overlaps = work->piece_max <= shape->images_batch;
-    work->piece =
-        work->piece_max < 4 ? work->piece_max : 4; /* until it is known how long it takes */
+    const uint32_t known = work->model->piece ? work->model->piece : PIECE_FIRST;
+    work->piece = known < work->piece_max ? known : work->piece_max;
 }
 
 int encode_work_vectors_init(struct work *work, struct err *err)
@@ -196,6 +197,7 @@ static void tell_device(struct work *work, uint32_t pictures)
     work->piece = piece_wanted < 1                 ? 1
                   : piece_wanted < work->piece_max ? (uint32_t)piece_wanted
                                                    : work->piece_max;
+    work->model->piece = work->piece;
 }
 
 /* ---- numbers ---- */
