@@ -139,6 +139,9 @@ CHECKED int job_add(struct job_env *env, uint32_t *added, const struct job_new_t
 void *job_warm_take(const struct job_env *env, const char *key);
 void job_warm_keep(const struct job_env *env, const char *key, const char *model, void *object,
                    size_t bytes, void (*free_object)(void *object));
+/* Frees all that is kept and that no task has taken: for one whose own does not fit beside it.
+ * false: there was nothing. */
+bool job_warm_drop(const struct job_env *env);
 /* Adds to a counter of the result by name; dies on more than COUNTERS_MAX names. */
 void job_count(struct job_result *result, const char *name, int64_t value);
 

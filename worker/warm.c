@@ -221,18 +221,29 @@ void warm_ended(struct warm *warm, const void *taker)
     tell(warm, before, now);
 }
 
-void warm_close(struct warm *warm)
+static bool drop_all(struct warm *warm, bool closes)
 {
     struct dropped dropped = {.count = 0};
     lock(warm);
     const uint32_t before = warm->version;
-    warm->closed = true;
+    if (closes) warm->closed = true;
     for (uint32_t i = warm->count; i-- > 0;)
         if (!warm->entry[i].taker) drop(warm, i, &dropped);
     const uint32_t now = warm->version;
     unlock(warm);
     free_dropped(&dropped);
     tell(warm, before, now);
+    return dropped.count > 0;
+}
+
+bool warm_drop(struct warm *warm)
+{
+    return warm && drop_all(warm, false);
+}
+
+void warm_close(struct warm *warm)
+{
+    (void)drop_all(warm, true);
 }
 
 uint32_t warm_version(struct warm *warm)
@@ -286,4 +297,9 @@ void job_warm_keep(const struct job_env *env, const char *key, const char *model
                    size_t bytes, void (*free_object)(void *object))
 {
     warm_keep(env->host->warm, env->host, key, model, object, bytes, free_object);
+}
+
+bool job_warm_drop(const struct job_env *env)
+{
+    return warm_drop(env->host->warm);
 }

@@ -13,6 +13,7 @@
 #include "common/base/chan.h"
 #include "common/base/mem.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +37,9 @@ void warm_keep(struct warm *warm, const void *taker, const char *key, const char
                void *object, size_t bytes, void (*free_object)(void *object));
 /* What taker has not given back it has freed itself. warm may be NULL. */
 void warm_ended(struct warm *warm, const void *taker);
-/* Frees all that is not out; from now on nothing is kept. */
+/* Frees all that is not out. false: there was nothing. warm may be NULL. */
+bool warm_drop(struct warm *warm);
+/* The same, and from now on nothing is kept. */
 void warm_close(struct warm *warm);
 
 /* Changes whenever the names may have changed. */

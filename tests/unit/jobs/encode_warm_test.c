@@ -167,6 +167,31 @@ TEST(warm, model_knows_how_much_it_does_in_a_second)
     encode_job_deinit(&job);
 }
 
+TEST(warm, models_make_room_for_one_that_does_not_fit_beside_them)
+{
+    UNUSED_STATE;
+    struct encode_job job;
+    encode_job_init(&job);
+    encode_job_pictures(&job);
+    job.harness.host.keeps_warm = true;
+    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+    EXPECT_OK(encode_job_work(&job, 0), &job.harness.err);
+    EXPECT(job.harness.host.warm != NULL);
+    set_dtype(&job); /* another model */
+    EXPECT_OK(fs_remove_tree(job.output, &job.harness.err), &job.harness.err);
+    job.harness.host.tasks_count = 0;
+    EXPECT_OK(encode_job_plan(&job), &job.harness.err);
+    fake.loads = 0;
+    fake.no_room = 1; /* while the first one is there */
+    EXPECT_OK(encode_job_work(&job, 0), &job.harness.err);
+    EXPECT_EQ(fake.loads, 2);
+    job_warm_drop(&(struct job_env){.host = &job.harness.host});
+    fake.no_room = 1; /* and there is no other to make room */
+    EXPECT_EQ(encode_job_work(&job, 1), ERR_LIMIT);
+    EXPECT_EQ(fake.loads, 3);
+    encode_job_deinit(&job);
+}
+
 TEST(warm, model_on_a_device_that_failed_is_not_kept)
 {
     UNUSED_STATE;
@@ -198,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(warm, model_makes_what_a_fresh_one_makes),
         RUN(warm, model_knows_how_much_it_does_in_a_second),
+        RUN(warm, models_make_room_for_one_that_does_not_fit_beside_them),
         RUN(warm, model_on_a_device_that_failed_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

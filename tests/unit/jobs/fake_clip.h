@@ -55,6 +55,7 @@ static struct {
     float cls;               /* the last number of it; 0: 1 */
     bool changes;            /* a model's files while they are read */
     bool no_projection;      /* models of this kind give no embeddings */
+    uint32_t no_room;        /* so many loads find too little memory */
 } fake;
 
 int clip_load(struct clip **clip, struct backend *backend, const char *folder,
@@ -64,6 +65,10 @@ int clip_load(struct clip **clip, struct backend *backend, const char *folder,
     fake.loads++;
     if (!fs_join(path, sizeof path, folder, "model.safetensors") || !fs_exists(path))
         return err_set(err, ERR_CORRUPT, "%s: cut short", path);
+    if (fake.no_room) {
+        fake.no_room--;
+        return err_set(err, ERR_LIMIT, "no memory for weights");
+    }
     struct clip *made = mem_new(sizeof *made);
     made->backend = backend;
     made->options = *options;

@@ -116,6 +116,15 @@ void job_warm_keep(const struct job_env *env, const char *key, const char *model
     if (!host->warm) free_object(object);
 }
 
+bool job_warm_drop(const struct job_env *env)
+{
+    struct job_host *host = env->host;
+    if (!host->warm) return false;
+    host->warm_free(host->warm);
+    host->warm = NULL;
+    return true;
+}
+
 void job_count(struct job_result *result, const char *name, int64_t value)
 {
     uint32_t i = 0;

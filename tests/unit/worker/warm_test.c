@@ -115,6 +115,26 @@ TEST(warm, a_full_table_gives_up_the_oldest)
     for (int i = 1; i <= WARM_MAX; i++) EXPECT_EQ(object[i].freed, 0);
 }
 
+TEST(warm, room_is_made_of_all_that_is_not_out)
+{
+    UNUSED_STATE;
+    struct warm *warm = warm_new(100, NULL);
+    struct object a = {0}, b = {0}, c = {0};
+    EXPECT(!warm_drop(warm) && !warm_drop(NULL));
+    KEEP(warm, &one, "a", "a", &a, 10);
+    KEEP(warm, &one, "b", "b", &b, 10);
+    KEEP(warm, &one, "c", "c", &c, 10);
+    EXPECT(warm_take(warm, &two, "b") == &b);
+    EXPECT(warm_drop(warm));
+    EXPECT(a.freed == 1 && b.freed == 0 && c.freed == 1);
+    EXPECT(!warm_drop(warm));
+    KEEP(warm, &two, "b", "b", &b, 10);
+    EXPECT(warm_take(warm, &one, "b") == &b); /* it keeps as before */
+    KEEP(warm, &one, "b", "b", &b, 10);
+    warm_free(warm);
+    EXPECT_EQ(b.freed, 1);
+}
+
 TEST(warm, closed_it_keeps_nothing)
 {
     UNUSED_STATE;
@@ -270,6 +290,7 @@ int main(void)
         RUN(warm, the_least_recently_used_make_room),
         RUN(warm, what_is_out_does_not_count_until_it_is_back),
         RUN(warm, a_full_table_gives_up_the_oldest),
+        RUN(warm, room_is_made_of_all_that_is_not_out),
         RUN(warm, closed_it_keeps_nothing),
         RUN(warm, names_are_told_once_each_as_long_as_they_are_loaded),
         RUN(warm, what_is_put_back_has_the_name_of_the_last_job),

@@ -87,6 +87,13 @@ static int check_hash(const struct encode_options *options, const struct encode_
                    options->model);
 }
 
+static int load_files(struct encode_model *model, const struct job_env *env,
+                      const struct encode_options *options, const struct encode_files *files,
+                      struct err *err)
+{
+    return check_hash(options, files, load(model, env, options, files, err), err);
+}
+
 static void drop_labels(struct encode_model *model)
 {
     struct err ignored;
@@ -299,6 +306,19 @@ enum job_device encode_model_device(const struct encode_model *model)
     return model->backend->err.code == ERR_UNAVAILABLE ? JOB_DEVICE_POISONED : JOB_DEVICE_FAILED;
 }
 
+static struct encode_model *new_model(const char *key)
+{
+    struct encode_model *model = mem_new(sizeof *model);
+    (void)str_copy(model->key, sizeof model->key, key);
+    return model;
+}
+
+/* Or has it too little for passes of the size that is best. */
+static bool lacks_memory(const struct encode_model *model, int rc)
+{
+    return rc == ERR_LIMIT || (!rc && model->shape.batch_divisor > 1);
+}
+
 int encode_model_get(struct encode_model **model, enum job_device *device,
                      const struct job_env *env, const struct encode_options *options,
                      const struct encode_files *files, struct err *err)
@@ -308,9 +328,13 @@ int encode_model_get(struct encode_model **model, enum job_device *device,
     int rc = 0;
     struct encode_model *found = job_warm_take(env, key);
     if (!found) {
-        found = mem_new(sizeof *found);
-        (void)str_copy(found->key, sizeof found->key, key);
-        rc = check_hash(options, files, load(found, env, options, files, err), err);
+        found = new_model(key);
+        rc = load_files(found, env, options, files, err);
+        if (lacks_memory(found, rc) && job_warm_drop(env)) {
+            model_free(found);
+            found = new_model(key);
+            rc = load_files(found, env, options, files, err);
+        }
     }
     if (!rc) rc = get_labels(found, env, options, files, err);
     if (!rc) rc = get_placeholder(found, options, files, err);
