@@ -56,7 +56,8 @@ static void see(struct clip *clip, const struct clip_shape *shape)
     float *tokens = mem_new((size_t)PICTURES * shape->tokens * shape->hidden * sizeof *tokens);
     float *cls = mem_new((size_t)PICTURES * shape->hidden * sizeof *cls);
     float *embedding = mem_new((size_t)PICTURES * (shape->projection + 1) * sizeof *embedding);
-    const struct clip_features features = {tokens, cls, shape->projection ? embedding : NULL};
+    const struct clip_features features = {
+        .tokens = tokens, .cls = cls, .embedding = shape->projection ? embedding : NULL};
     CHECK(clip_encode_images(clip, pixels, PICTURES, &features, &err) == 0);
     mem_free(embedding);
     mem_free(cls);
