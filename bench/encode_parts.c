@@ -91,13 +91,13 @@ static int64_t label_ms(struct backend *backend, const float *row, uint32_t rows
     return us / 1000;
 }
 
-static int64_t near_ms(struct backend *backend, const float *row, uint32_t rows, uint32_t *found)
+static int64_t near_ms(uint32_t threads, const float *row, uint32_t rows, uint32_t *found)
 {
     int64_t number[BATCH];
     struct near_match match[BATCH];
     struct near *near;
     struct err err;
-    CHECK(!near_new(&near, backend, COLUMNS, 0.96F, &err));
+    CHECK(!near_new(&near, threads, COLUMNS, 0.96F, &err));
     const int64_t start_us = clock_mono_us();
     for (uint32_t at = 0; at < rows; at += BATCH) {
         const uint32_t count = rows - at < BATCH ? rows - at : BATCH;
@@ -171,7 +171,7 @@ int main(int argc, char **argv)
     const uint32_t rows = (uint32_t)options.rows;
     float *row = unit_rows(rows, 1);
     printf("{\"rows\":%u,\"label_ms\":%" PRId64, rows, label_ms(backend, row, rows));
-    printf(",\"near_ms\":%" PRId64, near_ms(backend, row, rows, &found));
+    printf(",\"near_ms\":%" PRId64, near_ms((uint32_t)options.threads, row, rows, &found));
     printf(",\"near_found\":%u", found);
     if (options.folder) {
         printf(",\"features_ms\":%" PRId64, features_ms(options.folder, row, rows, &publish_ms));

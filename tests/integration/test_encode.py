@@ -384,11 +384,11 @@ def test_private_files_that_somebody_removes_are_made_again(quick, sample, folde
 def test_a_drain_while_labels_are_encoded_hands_over_at_once(quick, sample, folder):
     """So many of them that nobody is done soon; what the next worker finds is not half of them."""
     write_tar(folder / "in" / "0.tar", sample, 3)
-    words = {f"label {i}": f"{i:x}" for i in range(40000)}  # short: the model's texts are
+    words = {f"label {i}": f"{i:x}" for i in range(99000)}  # short: the model's texts are
     (folder / "labels.json").write_text(json.dumps({"things": words}))
     quick.workers[0].stop()
     labels = ["--labels", folder / "labels.json"]
-    first = quick.start_worker("--drain-s", "1s")
+    first = quick.start_worker("--drain-s", "100ms")
     job = quick.submit("encode", "in", "--output", "out", "--model", MODEL, *labels)
     watch = quick.spawn("watch", job, "--json")
     wait_for(lambda: re.search(r'"name": *"labels"', watch.text()), "labels are encoded")

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "worker/nn/backend.h"
 #include "worker/nn/ops.h"
 
 #include <string.h>
@@ -29,7 +30,7 @@ struct near {
     uint32_t open_rows;
     int64_t *number; /* of the kept rows, sealed and open */
     size_t numbers_max;
-    void *x, *cosine; /* of the device: [CHUNK_ROWS, columns], [CHUNK_ROWS, OPEN_ROWS] */
+    void *x, *cosine; /* of the backend: [CHUNK_ROWS, columns], [CHUNK_ROWS, OPEN_ROWS] */
     float *host;      /* [CHUNK_ROWS, OPEN_ROWS] */
 };
 
@@ -45,11 +46,14 @@ static int out_of_memory(struct err *err)
                    "shards smaller");
 }
 
-int near_new(struct near **near, struct backend *backend, uint32_t columns, float threshold,
+int near_new(struct near **near, uint32_t threads, uint32_t columns, float threshold,
              struct err *err)
 {
+    struct backend *backend;
     *near = NULL;
     CHECK(columns > 0 && threshold > 0);
+    const int rc = backend_open(&backend, "cpu", threads, err);
+    if (rc) return rc;
     struct near *made = mem_new(sizeof *made);
     *made = (struct near){.backend = backend, .columns = columns, .threshold = threshold};
     made->open = mem_try((size_t)OPEN_ROWS * columns * sizeof(float));
@@ -71,6 +75,7 @@ void near_free(struct near *near)
         backend_weight_free(near->backend, near->block[i].weight);
     backend_free(near->backend, near->x);
     backend_free(near->backend, near->cosine);
+    backend_close(near->backend);
     mem_free(near->block);
     mem_free(near->open);
     mem_free(near->number);
@@ -105,27 +110,14 @@ static int pack(struct near *near, struct backend_weight **weight, uint32_t rows
     return backend_weight_new(near->backend, weight, &part, 1, near->columns, DTYPE_F32, err);
 }
 
-struct product {
-    struct backend *backend;
-    struct op_linear op;
-};
-
-static void multiply(void *context)
-{
-    const struct product *product = context;
-    op_linear(product->backend, &product->op);
-}
-
-/* Cosines of the chunk on the device with the rows of a weight, in near->host. */
+/* Cosines of the chunk with the rows of a weight, in near->host. */
 static int compare(struct near *near, const struct backend_weight *weight, uint32_t rows,
                    struct err *err)
 {
-    struct product product = {near->backend,
-                              {.x = matrix(rows, near->columns, near->x),
-                               .out = matrix(rows, weight->rows, near->cosine),
-                               .weight = weight,
-                               .activation = ACTIVATION_NONE}};
-    (void)backend_pass(near->backend, NULL, (uint32_t[BACKEND_PASS_SHAPE]){0}, multiply, &product);
+    op_linear(near->backend, &(struct op_linear){.x = matrix(rows, near->columns, near->x),
+                                                 .out = matrix(rows, weight->rows, near->cosine),
+                                                 .weight = weight,
+                                                 .activation = ACTIVATION_NONE});
     backend_read(near->backend, near->host, near->cosine,
                  (size_t)rows * (size_t)weight->rows * sizeof(float));
     return backend_sync(near->backend, err);

@@ -6,17 +6,18 @@
  * come, and what is told of one depends on those before it alone, not on how they are cut into
  * calls.
  *
- * Cosines are those of embeddings of length 1, in f32 from the backend: one matrix product with the
- * kept rows, in blocks. Memory: the kept rows, once, on the device (30 MB for 10,000 of 768
- * numbers), and two blocks. Work: rows * kept / 2 * columns multiplications; called with one row at
- * a time it is bound by memory, so several are better.
+ * Cosines are those of embeddings of length 1, in f32: one matrix product with the kept rows, in
+ * blocks, by a cpu backend of its own, also where the model is on another device. That has the next
+ * pictures to encode, and what is compared here waits for what was found before; the work is small
+ * beside a model's: rows * kept / 2 * columns multiplications. Memory: the kept rows, once (30 MB
+ * for 10,000 of 768 numbers), and two blocks. Called with one row at a time it is bound by memory,
+ * so several are better.
  *
- * One thread at a time, that of the backend. */
+ * One thread at a time. */
 #ifndef ENCODE_NEAR_H
 #define ENCODE_NEAR_H
 
 #include "common/base/err.h"
-#include "worker/nn/backend.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,8 +29,8 @@ struct near_match {
     float similarity;     /* their cosine; 0 without one */
 };
 
-/* threshold: above 0. The backend outlives it. */
-CHECKED int near_new(struct near **near, struct backend *backend, uint32_t columns, float threshold,
+/* threads: of the CPU, that share the work. threshold: above 0. */
+CHECKED int near_new(struct near **near, uint32_t threads, uint32_t columns, float threshold,
                      struct err *err);
 void near_free(struct near *near); /* accepts NULL */
 /* The next rows; embedding: [rows, columns], host memory. number: what each is called in

@@ -116,7 +116,7 @@ static int open_model(struct work *work, struct err *err)
     int rc = encode_model_get(&work->model, &work->result->device, work->env, options, &work->files,
                               err);
     if (!rc && options->near_duplicates > 0)
-        rc = near_new(&work->near, work->model->backend, work->model->shape.projection,
+        rc = near_new(&work->near, work->env->cpus, work->model->shape.projection,
                       options->near_duplicates, err);
     if (rc && work->model) work->result->device = encode_model_device(work->model);
     return rc ? rc : encode_work_vectors_init(work, err);
