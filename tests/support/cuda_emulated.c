@@ -22,7 +22,7 @@
 static struct {
     int after; /* < 0: never */
     cudaError_t error;
-} failing[CUDA_EMULATED_CALLS_COUNT] = {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}};
+} failing[CUDA_EMULATED_CALLS_COUNT] = {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}};
 
 static cudaError_t last, poison;
 static atomic_size_t used_bytes; /* as the heap rounds them */
@@ -165,9 +165,10 @@ cudaError_t cudaGetDeviceCount(int *count)
 {
     const char *text = getenv("CUDA_EMULATED_DEVICES");
     *count = text ? (int)strtol(text, NULL, 10) : 1;
-    return *count < 0 ? emulated_told(cudaErrorInsufficientDriver)
-           : *count   ? cudaSuccess
-                      : emulated_told(cudaErrorNoDevice);
+    if (*count > 0) return cudaSuccess;
+    return emulated_told(*count == 0    ? cudaErrorNoDevice
+                         : *count == -1 ? cudaErrorInsufficientDriver
+                                        : cudaErrorInitializationError);
 }
 
 static cudaError_t check_device(int device)
@@ -182,6 +183,13 @@ cudaError_t cudaSetDevice(int device)
 {
     if (poison) return emulated_lost();
     return check_device(device);
+}
+
+cudaError_t cudaSetDeviceFlags(unsigned flags)
+{
+    if (poison) return emulated_lost();
+    return flags == cudaDeviceScheduleBlockingSync ? cudaSuccess
+                                                   : emulated_told(cudaErrorInvalidValue);
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device)
@@ -404,6 +412,7 @@ static const struct {
     {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
     {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
      "CUDA driver version is insufficient for CUDA runtime version"},
+    {cudaErrorInitializationError, "cudaErrorInitializationError", "initialization error"},
     {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorECCUncorrectable, "cudaErrorECCUncorrectable", "uncorrectable ECC error encountered"},

@@ -25,7 +25,8 @@
  * Errors: a kernel whose launch is refused (cudaGetLastError), and those that a test asks for with
  * cuda_emulated_fail. One thread at a time. Semantics: NVIDIA's "CUDA Runtime API" reference.
  *
- * Of the environment: CUDA_EMULATED_DEVICES, how many there are (default 1); CUDA_EMULATED_ORDER,
+ * Of the environment: CUDA_EMULATED_DEVICES, how many there are (default 1; -1: the driver is too
+ * old, -2: it does not start); CUDA_EMULATED_BARE, no product has a bias; CUDA_EMULATED_ORDER,
  * "reverse" to run a block's threads from the last to the first; CUDA_EMULATED_EARLY, which streams
  * are early, 1 the first one that is made, 2 the next, 4 and so on, or the sum of some (default 0);
  * CUDA_EMULATED_LOST, after how many kernels the device is lost by an illegal address;
@@ -47,6 +48,7 @@ typedef enum cudaError {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
+    cudaErrorInitializationError = 3,
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
@@ -86,8 +88,11 @@ typedef struct cuda_emulated_exec *cudaGraphExec_t;
 
 #define cudaStreamNonBlocking  1u
 #define cudaEventDefault       0u
+#define cudaEventBlockingSync  1u
 #define cudaEventDisableTiming 2u
 #define cudaHostAllocDefault   0u
+
+#define cudaDeviceScheduleBlockingSync 4u
 
 struct cudaDeviceProp {
     char name[256];
@@ -97,6 +102,7 @@ struct cudaDeviceProp {
 
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaSetDeviceFlags(unsigned flags);
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device);
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
@@ -141,7 +147,8 @@ enum cuda_emulated_call {
     CUDA_EMULATED_LAUNCH,
     CUDA_EMULATED_COPY,
     CUDA_EMULATED_SYNC,
-    CUDA_EMULATED_GRAPH, /* to make one */
+    CUDA_EMULATED_GRAPH,   /* to make one */
+    CUDA_EMULATED_PRODUCT, /* of cuda_matmul.c: told by the call */
     CUDA_EMULATED_CALLS_COUNT
 };
 /* Lets `after` calls pass; all that follow fail with error, until it is called with after < 0. An

@@ -1,11 +1,15 @@
 /* cuda_matmul.c - the products of the CUDA backend where there is no device: the cpu backend.
  *
  * It takes and rounds what cuBLASLt does, so that the ways through linear.c are those of a device:
- * bias and residual are of out's type. */
+ * bias and residual are of out's type. With CUDA_EMULATED_BARE in the environment there are no
+ * products with a bias. */
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "tests/support/cuda_streams.h"
 #include "worker/nn/backend.h"
 #include "worker/nn/cuda/matmul.h"
+
+#include <stdlib.h>
 
 struct matmul {
     struct backend *cpu;
@@ -97,8 +101,12 @@ static void run_kept(void *argument)
 
 int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *err)
 {
-    (void)err;
     check(job);
+    if (job->bias && getenv("CUDA_EMULATED_BARE"))
+        return err_set(err, ERR_NOT_FOUND, "there is no product with a bias");
+    const cudaError_t error = emulated_begin(CUDA_EMULATED_PRODUCT);
+    if (error)
+        return err_set(err, ERR_INTERNAL, "the product failed: %s", cudaGetErrorString(error));
     struct kept *kept = mem_new(sizeof *kept);
     *kept = (struct kept){matmul, *job};
     cuda_emulated_put(matmul->stream, run_kept, mem_free, kept);

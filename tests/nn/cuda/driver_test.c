@@ -53,6 +53,9 @@ TEST(cuda, a_device_is_named_by_its_number)
     EXPECT_EQ(setenv("CUDA_EMULATED_DEVICES", "-1", 1), 0);
     EXPECT_EQ(open_error("cuda:0", &err), ERR_NOT_FOUND);
     EXPECT(strstr(err.msg, "driver version is insufficient"));
+    EXPECT_EQ(setenv("CUDA_EMULATED_DEVICES", "-2", 1), 0); /* it may work another time */
+    EXPECT_EQ(open_error("cuda:0", &err), ERR_UNAVAILABLE);
+    EXPECT(strstr(err.msg, "CUDA does not work here: "));
     EXPECT_EQ(unsetenv("CUDA_EMULATED_DEVICES"), 0);
 }
 
@@ -357,6 +360,42 @@ TEST(cuda, no_scratch_memory_is_told_at_sync)
     backend_close(backend);
 }
 
+TEST(cuda, a_product_that_fails_is_told_from_a_lost_device)
+{
+    UNUSED_STATE;
+    static const struct {
+        cudaError_t error;
+        int code;
+        const char *text;
+    } cases[] = {
+        {cudaErrorLaunchOutOfResources, ERR_INTERNAL, "cuda:0, linear: the product failed: "},
+        {cudaErrorIllegalAddress, ERR_UNAVAILABLE,
+         "cuda:0 failed at linear or before and works no more in this process: an illegal"}};
+    float numbers[64] = {0};
+    const struct tensor part = matrix(numbers, DTYPE_F32, 8, 8);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct backend *backend = backend_new();
+        struct backend_weight *weight;
+        float *x = backend_alloc(backend, sizeof numbers),
+              *out = backend_alloc(backend, sizeof numbers);
+        struct err err;
+        EXPECT_OK(backend_weight_new(backend, &weight, &part, 1, 8, DTYPE_F32, &err), &err);
+        backend_write(backend, x, numbers, sizeof numbers);
+        EXPECT_OK(backend_sync(backend, &err), &err);
+        cuda_emulated_fail(CUDA_EMULATED_PRODUCT, 0, cases[i].error);
+        op_linear(backend, &(struct op_linear){.x = matrix(x, DTYPE_F32, 8, 8),
+                                               .out = matrix(out, DTYPE_F32, 8, 8),
+                                               .weight = weight});
+        EXPECT_EQ(backend_sync(backend, &err), cases[i].code);
+        EXPECT(strstr(err.msg, cases[i].text));
+        cuda_emulated_fail(CUDA_EMULATED_PRODUCT, -1, cudaSuccess);
+        backend_weight_free(backend, weight);
+        backend_free(backend, x);
+        backend_free(backend, out);
+        backend_close(backend);
+    }
+}
+
 /* Pointers that are aligned to a number only, as rows of a larger matrix may be. */
 TEST(cuda, products_take_any_alignment)
 {
@@ -435,6 +474,7 @@ int main(void)
         RUN(cuda, a_pass_behind_an_error_has_ended_and_gives_nothing),
         RUN(cuda, a_lost_device_is_told_from_other_errors),
         RUN(cuda, no_scratch_memory_is_told_at_sync),
+        RUN(cuda, a_product_that_fails_is_told_from_a_lost_device),
         RUN(cuda, products_take_any_alignment),
         RUN(cuda, a_plugin_is_found_where_the_environment_says),
     };

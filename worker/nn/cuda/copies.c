@@ -9,7 +9,9 @@ static cudaError_t slots_open(struct cuda_slots *slots)
     for (int i = 0; i < CUDA_SLOTS && !error; i++) {
         struct cuda_slot *slot = &slots->slot[i];
         error = cudaHostAlloc(&slot->data, CUDA_SLOT_BYTES, cudaHostAllocDefault);
-        if (!error) error = cudaEventCreateWithFlags(&slot->event, cudaEventDisableTiming);
+        if (!error)
+            error = cudaEventCreateWithFlags(&slot->event,
+                                             cudaEventDisableTiming | cudaEventBlockingSync);
     }
     return error;
 }

@@ -25,26 +25,40 @@ bool cuda_enter(struct cuda_backend *cuda, const char *what)
 }
 
 /* An error that stays, whatever is asked of the device, for as long as the process lives. */
-static bool is_lost(const struct cuda_backend *cuda)
+static cudaError_t loss(const struct cuda_backend *cuda)
 {
     (void)cudaGetLastError();
     const cudaError_t error = cudaStreamQuery(cuda->stream);
-    return error != cudaSuccess && error != cudaErrorNotReady;
+    return error == cudaErrorNotReady ? cudaSuccess : error;
+}
+
+static void fail_lost(struct cuda_backend *cuda, cudaError_t error)
+{
+    backend_fail(&cuda->base, ERR_UNAVAILABLE,
+                 "cuda:%d failed at %s or before and works no more in this process: %s (%s)",
+                 cuda->device, cuda->latest, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
 bool cuda_failed(struct cuda_backend *cuda, cudaError_t error)
 {
     if (!error) return false;
-    if (is_lost(cuda))
-        backend_fail(&cuda->base, ERR_UNAVAILABLE,
-                     "cuda:%d failed at %s or before and works no more in this process: %s (%s)",
-                     cuda->device, cuda->latest, cudaGetErrorString(error),
-                     cudaGetErrorName(error));
+    if (loss(cuda))
+        fail_lost(cuda, error);
     else
         backend_fail(&cuda->base, error == cudaErrorMemoryAllocation ? ERR_LIMIT : ERR_INTERNAL,
                      "cuda:%d, %s: %s (%s)", cuda->device, cuda->latest, cudaGetErrorString(error),
                      cudaGetErrorName(error));
     return true;
+}
+
+void cuda_library_failed(struct cuda_backend *cuda, const struct err *err)
+{
+    const cudaError_t error = loss(cuda);
+    if (error)
+        fail_lost(cuda, error);
+    else
+        backend_fail(&cuda->base, err->code == ERR_LIMIT ? ERR_LIMIT : ERR_INTERNAL,
+                     "cuda:%d, %s: %s", cuda->device, cuda->latest, err->msg);
 }
 
 void *cuda_scratch(struct cuda_backend *cuda, struct cuda_scratch *scratch, size_t bytes)
@@ -149,9 +163,12 @@ static int check_device(int number, char *arithmetic, size_t size, struct err *e
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
     (void)cudaGetLastError();
-    if (error)
+    if (error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver)
         return err_set(err, ERR_NOT_FOUND, "there is no CUDA device here: %s",
                        cudaGetErrorString(error));
+    if (error)
+        return err_set(err, ERR_UNAVAILABLE, "CUDA does not work here: %s (%s)",
+                       cudaGetErrorString(error), cudaGetErrorName(error));
     if (number >= count)
         return err_set(err, ERR_NOT_FOUND, "there is no device cuda:%d: the last one is cuda:%d",
                        number, count - 1);
@@ -174,6 +191,7 @@ static int cuda_memory(const char *device, size_t *free_bytes, size_t *bytes, st
     cudaError_t error = cudaSetDevice(number);
     if (!error) error = cudaMemGetInfo(free_bytes, bytes);
     if (!error) return 0;
+    (void)cudaGetLastError(); /* no error of an op */
     *free_bytes = *bytes = 0;
     return err_set(err, ERR_UNAVAILABLE, "cuda:%d: %s", number, cudaGetErrorString(error));
 }
@@ -181,6 +199,8 @@ static int cuda_memory(const char *device, size_t *free_bytes, size_t *bytes, st
 static int open_parts(struct cuda_backend *cuda, struct err *err)
 {
     cudaError_t error = cudaSetDevice(cuda->device);
+    /* Who waits for the device leaves its processor to those who decode. */
+    if (!error) error = cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync);
     if (!error) error = cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking);
     if (error)
         return err_set(err, error == cudaErrorMemoryAllocation ? ERR_LIMIT : ERR_UNAVAILABLE,

@@ -78,6 +78,8 @@ struct cuda_weight {
 bool cuda_enter(struct cuda_backend *cuda, const char *what);
 /* Keeps the first error; true: there is one. */
 bool cuda_failed(struct cuda_backend *cuda, cudaError_t error);
+/* Keeps what a library says of its failure, or the device's loss that is behind it. */
+void cuda_library_failed(struct cuda_backend *cuda, const struct err *err);
 /* As the driver has them. */
 void *cuda_alloc(struct backend *backend, size_t bytes);
 void cuda_free(struct backend *backend, void *data);

@@ -5,7 +5,7 @@
  *   - the product with its bias in out, then the activation in place: what goes into it has been
  *     rounded to out's type;
  *   - the product alone as f32 in scratch memory, and one kernel for all the rest: where the
- *     types are unlike, or an activation has a residual behind it.
+ *     types are unlike, an activation has a residual behind it, or there is no such product.
  * Which way is taken depends on the op's types and operands, not on the number of rows. */
 #include "common/base/check.h"
 #include "common/base/mem.h"
@@ -124,13 +124,6 @@ static const void *ready_bias(struct cuda_backend *cuda, const struct op_linear 
     return ready.data;
 }
 
-static void run(struct cuda_backend *cuda, const struct matmul_job *job)
-{
-    struct err err;
-    const int rc = matmul_run(cuda->matmul, job, &err);
-    if (rc) backend_fail(&cuda->base, (enum err_code)rc, "linear: %s", err.msg);
-}
-
 /* Whether the product can be stored as out is, with the residual, where there is one. */
 static bool fits_out(const struct op_linear *op)
 {
@@ -143,28 +136,38 @@ static bool fits_out(const struct op_linear *op)
            is_aligned(residual->data, columns, residual->dtype);
 }
 
-static void run_whole(struct cuda_backend *cuda, const struct op_linear *op, struct matmul_job *job)
+/* false: there is no such product, and nothing was done. */
+static bool run_whole(struct cuda_backend *cuda, const struct op_linear *op, struct matmul_job job)
 {
-    job->out_dtype = op->out.dtype;
-    job->out = op->out.data;
-    job->residual = op->residual.data;
-    if (op->bias.data) job->bias = ready_bias(cuda, op);
-    if (cuda->base.err.code) return;
-    run(cuda, job);
-    if (op->activation != ACTIVATION_NONE && !cuda->base.err.code)
+    struct err err;
+    job.out_dtype = op->out.dtype;
+    job.out = op->out.data;
+    job.residual = op->residual.data;
+    if (op->bias.data) {
+        job.bias = ready_bias(cuda, op);
+        if (!job.bias) return true;
+    }
+    const int rc = matmul_run(cuda->matmul, &job, &err);
+    if (rc == ERR_NOT_FOUND) return false;
+    if (rc)
+        cuda_library_failed(cuda, &err);
+    else if (op->activation != ACTIVATION_NONE)
         cuda_map(&(struct op_map){op->out, op->out, op->activation}, cuda->stream);
+    return true;
 }
 
-static void run_parts(struct cuda_backend *cuda, const struct op_linear *op, struct matmul_job *job)
+static void run_parts(struct cuda_backend *cuda, const struct op_linear *op, struct matmul_job job)
 {
     struct tensor product = op->out;
-    product.dtype = job->out_dtype = DTYPE_F32;
-    product.data = job->out = cuda_scratch(cuda, &cuda->product, tensor_bytes(&product));
+    struct err err;
+    product.dtype = job.out_dtype = DTYPE_F32;
+    product.data = job.out = cuda_scratch(cuda, &cuda->product, tensor_bytes(&product));
     if (!product.data) return;
-    run(cuda, job);
-    if (cuda->base.err.code) return;
-    cuda_epilogue(&(struct epilogue){product, op->out, op->bias, op->residual, op->activation},
-                  cuda->stream);
+    if (matmul_run(cuda->matmul, &job, &err))
+        cuda_library_failed(cuda, &err);
+    else
+        cuda_epilogue(&(struct epilogue){product, op->out, op->bias, op->residual, op->activation},
+                      cuda->stream);
 }
 
 void cuda_linear(struct backend *backend, const struct op_linear *op)
@@ -179,9 +182,6 @@ void cuda_linear(struct backend *backend, const struct op_linear *op)
     job.rows = tensor_count(&op->x) / job.depth;
     job.x = ready_x(cuda, op);
     if (!job.x) return;
-    if (fits_out(op))
-        run_whole(cuda, op, &job);
-    else
-        run_parts(cuda, op, &job);
+    if (!fits_out(op) || !run_whole(cuda, op, job)) run_parts(cuda, op, job);
     (void)cuda_failed(cuda, cudaGetLastError());
 }

@@ -33,7 +33,8 @@ static inline size_t matmul_alignment(size_t row_bytes)
 {
     return row_bytes % 16 == 0 ? 16 : row_bytes % 4 == 0 ? 4 : 2;
 }
-/* Pointers are aligned as matmul_alignment says, bias to 16 bytes. */
+/* Pointers are aligned as matmul_alignment says, bias to 16 bytes. ERR_NOT_FOUND: there is no
+ * product of this kind (types, N, K, with or without a bias), whatever its rows. */
 CHECKED int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *err);
 
 #endif

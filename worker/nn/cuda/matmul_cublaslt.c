@@ -40,6 +40,7 @@ struct product {
     cublasLtMatmulDesc_t operation;
     cublasLtMatrixLayout_t weight, x, out;
     cublasLtMatmulAlgo_t algorithm;
+    bool is_missing;            /* no algorithm is whole */
     int64_t rows;               /* of x and out, as they are described */
     int64_t checked[ROWS_KEPT]; /* numbers of rows that the algorithm takes, the latest in turn */
     uint32_t checked_next;
@@ -108,9 +109,11 @@ static cudaDataType_t type_of(enum dtype dtype)
     return CUDA_R_32F;
 }
 
-/* bias: any pointer that is aligned as all are. */
-static cublasStatus_t describe_operation(struct product *product, const void *bias)
+/* With a bias that stands for all, so that the algorithm does not depend on the first one's. */
+static cublasStatus_t describe_operation(struct product *product)
 {
+    static const _Alignas(256) char any[16];
+    const void *const bias = any;
     const cublasOperation_t transposed = CUBLAS_OP_T;
     const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
     cublasLtMatmulDesc_t *operation = &product->operation;
@@ -123,7 +126,7 @@ static cublasStatus_t describe_operation(struct product *product, const void *bi
                                             sizeof epilogue);
     if (status) return status;
     return cublasLtMatmulDescSetAttribute(*operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                          sizeof(const void *));
+                                          sizeof bias);
 }
 
 static cublasStatus_t describe_matrices(struct product *product)
@@ -218,7 +221,8 @@ static bool takes_all_rows(struct product *product, cublasLtHandle_t handle,
     return true;
 }
 
-/* Of those that are whole, the first that takes any number of rows; if there is none, the first. */
+/* Of those that are whole, the first that takes any number of rows; if there is none, the first;
+ * the product is missing if none is whole. */
 static int choose(struct product *product, cublasLtHandle_t handle, struct err *err)
 {
     cublasLtMatmulHeuristicResult_t found[ALGORITHMS_MAX];
@@ -232,6 +236,8 @@ static int choose(struct product *product, cublasLtHandle_t handle, struct err *
                                                 product->x, product->out, product->out, preference,
                                                 ALGORITHMS_MAX, found, &count);
     (void)cublasLtMatmulPreferenceDestroy(preference);
+    product->is_missing = true;
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return 0;
     if (status) return failed(status, "cublasLtMatmulAlgoGetHeuristic", err);
     int best = -1;
     for (int i = 0; i < count; i++) {
@@ -240,21 +246,17 @@ static int choose(struct product *product, cublasLtHandle_t handle, struct err *
         if (best < 0 || takes_all) best = i;
         if (takes_all) break;
     }
-    if (best >= 0) {
-        product->algorithm = found[best].algo;
-        return 0;
-    }
-    return err_set(err, ERR_INTERNAL,
-                   "cuBLASLt has no algorithm for %lld x %lld that sums in one piece",
-                   (long long)product->key.width, (long long)product->key.depth);
+    product->is_missing = best < 0;
+    if (best >= 0) product->algorithm = found[best].algo;
+    return 0;
 }
 
 static int product_new(struct product **out, struct matmul *matmul, const struct key *key,
-                       const void *bias, struct err *err)
+                       struct err *err)
 {
     struct product *new = mem_new(sizeof *new);
     new->key = *key;
-    int rc = failed(describe_operation(new, bias), "cublasLtMatmulDesc", err);
+    int rc = failed(describe_operation(new), "cublasLtMatmulDesc", err);
     if (!rc) rc = failed(describe_matrices(new), "cublasLtMatrixLayout", err);
     if (!rc) rc = choose(new, matmul->handle, err);
     if (rc) {
@@ -287,7 +289,7 @@ static int find(struct product **out, struct matmul *matmul, const struct matmul
             *out = product;
             return 0;
         }
-    return product_new(out, matmul, &key, job->bias, err);
+    return product_new(out, matmul, &key, err);
 }
 
 /* So many rows; the algorithm stays what it is. */
@@ -311,6 +313,10 @@ int matmul_run(struct matmul *matmul, const struct matmul_job *job, struct err *
     const float one = 1, beta = job->residual ? 1 : 0;
     struct product *product;
     int rc = find(&product, matmul, job, err);
+    if (!rc && product->is_missing)
+        rc = err_set(err, ERR_NOT_FOUND,
+                     "cuBLASLt has no algorithm for %lld x %lld that sums in one piece",
+                     (long long)job->width, (long long)job->depth);
     if (!rc) rc = set_rows(product, matmul->handle, job->rows, err);
     if (!rc && job->bias)
         rc = failed(cublasLtMatmulDescSetAttribute(product->operation,

@@ -6,8 +6,8 @@ int cuda_passes_open(struct cuda_backend *cuda, struct err *err)
 {
     cudaError_t error = cudaSuccess;
     for (int i = 0; i < BACKEND_PASSES && !error; i++) {
-        error = cudaEventCreateWithFlags(&cuda->pass[i].from, cudaEventDefault);
-        if (!error) error = cudaEventCreateWithFlags(&cuda->pass[i].to, cudaEventDefault);
+        error = cudaEventCreateWithFlags(&cuda->pass[i].from, cudaEventBlockingSync);
+        if (!error) error = cudaEventCreateWithFlags(&cuda->pass[i].to, cudaEventBlockingSync);
     }
     return error ? err_set(err, ERR_LIMIT, "no events: %s", cudaGetErrorString(error)) : 0;
 }
