@@ -20,6 +20,7 @@ void host_init(struct job_host *host, struct chan *said, struct wake *wake, void
     host->said = said;
     host->wake = wake;
     host->owner = owner;
+    atomic_store(&host->has_device, true);
     host->answer = chan_new(1);
 }
 
@@ -141,6 +142,12 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
     host->progress = *progress;
     host->progress_version++;
     CHECK(pthread_mutex_unlock(&host->lock) == 0);
+}
+
+void job_device_done(const struct job_env *env)
+{
+    atomic_store(&env->host->has_device, false);
+    wake_raise(env->host->wake);
 }
 
 void job_device_used(const struct job_env *env, int64_t busy_ns, int64_t items)

@@ -26,6 +26,7 @@ struct device_use {
 
 struct job_host {
     atomic_int stop;        /* enum job_stop */
+    atomic_bool has_device; /* the attempt may use it: from the start until it says it is done */
     struct device_use *use; /* the worker's; NULL: nobody asks */
 
     pthread_mutex_t lock; /* guards the next group */

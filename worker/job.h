@@ -119,6 +119,9 @@ void job_progress_set(const struct job_env *env, const struct job_progress *prog
 /* Any thread. The device has worked for so long on so many items (pictures, texts) since the last
  * call; what is missing to the time that passes it has waited. Shown by `vlmq workers`. */
 void job_device_used(const struct job_env *env, int64_t busy_ns, int64_t items);
+/* Task thread. What is left to do needs neither the device nor what was taken of it (job_warm_keep
+ * has all that back): the next task that needs it may begin. */
+void job_device_done(const struct job_env *env);
 /* Task thread. Copies the cursor (at most CURSOR_BYTES_MAX); stored with the next renewal or yield.
  */
 void job_checkpoint(const struct job_env *env, const void *cursor, size_t bytes);

@@ -10,7 +10,7 @@
 #include "worker/job.h"
 
 enum task_state {
-    TASK_HELD,    /* waits until no other task is on the device */
+    TASK_HELD,    /* waits until no other task uses the device */
     TASK_RUNNING, /* has a thread */
     TASK_ENDED,   /* its report is under way */
 };

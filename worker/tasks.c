@@ -53,13 +53,15 @@ static bool needs_device(const struct task *task)
 static bool device_is_busy(const struct worker *w)
 {
     for (uint32_t i = 0; i < w->tasks_count; i++)
-        if (w->task[i]->state == TASK_RUNNING && needs_device(w->task[i])) return true;
+        if (w->task[i]->state == TASK_RUNNING && needs_device(w->task[i]) &&
+            atomic_load(&w->task[i]->host.has_device))
+            return true;
     return false;
 }
 
 static void start(struct worker *w, struct task *task)
 {
-    if (needs_device(task) && device_is_busy(w)) return; /* when the other one has ended */
+    if (needs_device(task) && device_is_busy(w)) return; /* when the other one is done with it */
     struct err err;
     const int rc = task_start(task, &err);
     if (!rc) return; /* the task, its rc too, belongs to its thread now */
@@ -179,7 +181,7 @@ static bool device_is_done(struct worker *w, const struct task *task)
 
 static void ended(struct worker *w, struct task *task)
 {
-    const bool poisoned = device_is_done(w, task), frees_device = needs_device(task);
+    const bool poisoned = device_is_done(w, task);
     task_end(task);
     if (task->rc == ERR_FULL) disk_full(w->disk, task->env.output);
     if (!task->handed_back)
@@ -188,7 +190,6 @@ static void ended(struct worker *w, struct task *task)
         tasks_forget(w, task);
     if (poisoned) warm_close(w->warm);
     if (poisoned) leave_hand_back(w, WORKER_POISONED, "the device works no more");
-    if (frees_device) start_held(w);
 }
 
 void tasks_said(struct worker *w)
@@ -200,4 +201,5 @@ void tasks_said(struct worker *w)
         else
             ended(w, task);
     }
+    start_held(w);
 }

@@ -368,6 +368,17 @@ def test_a_full_disk_is_told_and_the_job_goes_on_when_there_is_room(
     assert [task for task in tasks if task.get("failures")] == []
 
 
+def test_a_shard_is_published_while_the_next_one_is_encoded(quick, sample, folder):
+    """What is left to write needs no device. Many files, so that it takes a while each time."""
+    for shard in range(60):
+        write_tar(folder / "in" / f"{shard:02}.tar", sample, 2)
+    run(quick, "in", "out", "--tokens", "all", "--embedding", "--captions", "--npy")
+    stats = [json.loads(path.read_text()) for path in (folder / "out").glob("*_stats.json")]
+    assert len(stats) == 60
+    stats.sort(key=lambda shard: shard["start_time"])
+    assert any(b["start_time"] < a["end_time"] for a, b in zip(stats, stats[1:]))
+
+
 def test_private_files_that_somebody_removes_are_made_again(quick, sample, folder):
     write_tar(folder / "in" / "0.tar", sample, 600)
     run(quick, "in", "calm", *EVERYTHING)

@@ -74,6 +74,7 @@ TEST(tally, counts_what_rows_came_to)
                 "hist.confidence.06=1 hist.confidence.08=1 hist.confidence.11=1 "
                 "hist.confidence.13=1 hist.confidence.15=1 hist.confidence.17=1 "
                 "hist.confidence.19=1 ");
+    EXPECT_OK(encode_tally_end(&tally, &err), &err);
     buf_clear(&out);
     encode_stats_json(&tally, &times, &out);
     json_t *stats = json_loadb(out.data, out.len, 0, NULL);
@@ -89,7 +90,13 @@ TEST(tally, counts_what_rows_came_to)
     EXPECT_EQ(json_array_size(json_object_get(stats, "confidence")), TALLY_BINS);
     json_decref(stats);
     encode_tally_deinit(&tally);
+    fill(&tally, &labels);
+    (void)mem_fail(0, 1);
+    EXPECT_EQ(encode_tally_end(&tally, &err), ERR_LIMIT);
+    (void)mem_fail(-1, 0);
+    encode_tally_deinit(&tally);
     fill(&tally, NULL);
+    EXPECT_OK(encode_tally_end(&tally, &err), &err);
     buf_clear(&out);
     encode_stats_json(&tally, &times, &out);
     EXPECT(strstr(buf_str(&out), "\"labels\": {},"));
@@ -131,6 +138,7 @@ TEST(tally, keeps_its_bounds)
     EXPECT(!encode_tally_has_room(&tally));
     EXPECT_EQ(strlen(tally.picture[0].key), 253); /* whole characters */
     buf_init(&out, 0);
+    EXPECT_OK(encode_tally_end(&tally, &err), &err);
     encode_stats_json(&tally, &(struct encode_times){0}, &out);
     json_t *stats = json_loadb(out.data, out.len, 0, NULL);
     EXPECT_EQ(json_array_size(json_object_get(stats, "filtered")), TALLY_PICTURES_MAX);
@@ -210,6 +218,7 @@ TEST(report, manifest_and_page_are_made_of_committed_shards)
     int calls = 0;
     EXPECT_OK(labels_parse(&labels, labels_json, strlen(labels_json), &err), &err);
     fill(&tally, &labels);
+    EXPECT_OK(encode_tally_end(&tally, &err), &err);
     EXPECT_OK(store_open(&store, dir, true, &err), &err);
     EXPECT_OK(encode_report_write(store, &about, 0, NULL, NULL, &err), &err); /* no shard at all */
     commit(store, "00000", &tally);

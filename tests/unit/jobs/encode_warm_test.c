@@ -147,6 +147,44 @@ TEST(warm, model_makes_what_a_fresh_one_makes)
     }
 }
 
+struct left {
+    struct encode_job *job;
+    uint32_t times;
+};
+
+/* The model was given back, none of the shard is published, and the next task frees the model. */
+static void leave(void *ctx)
+{
+    struct left *left = ctx;
+    struct job_host *host = &left->job->harness.host;
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/%05u.safetensors", left->job->output, left->times++);
+    EXPECT(host->warm != NULL);
+    EXPECT(access(path, F_OK) != 0);
+    host->warm_free(host->warm);
+    host->warm = NULL;
+}
+
+TEST(warm, model_may_be_gone_while_a_shard_is_published)
+{
+    UNUSED_STATE;
+    struct encode_job job;
+    struct left left = {.job = &job};
+    struct buf first;
+    encode_job_init(&job);
+    few_pictures(&job);
+    encode_job_run(&job);
+    encode_job_bytes(&first, &job);
+    job.harness.host.keeps_warm = true;
+    job.harness.host.on_device_done = leave;
+    job.harness.host.on_device_done_ctx = &left;
+    run_anew(&job);
+    EXPECT_EQ(left.times, 2);
+    expect_same(&job, &first);
+    buf_deinit(&first);
+    encode_job_deinit(&job);
+}
+
 /* So that the first piece of a shard need not be a small one again. */
 TEST(warm, model_knows_how_much_it_does_in_a_second)
 {
@@ -222,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(warm, model_makes_what_a_fresh_one_makes),
+        RUN(warm, model_may_be_gone_while_a_shard_is_published),
         RUN(warm, model_knows_how_much_it_does_in_a_second),
         RUN(warm, models_make_room_for_one_that_does_not_fit_beside_them),
         RUN(warm, model_on_a_device_that_failed_is_not_kept),

@@ -35,6 +35,8 @@ struct job_host {
     int64_t dies_at;            /* > 0: the process is killed in that call */
     void (*on_told)(void *ctx); /* called in it; NULL: nothing is */
     void *on_told_ctx;
+    void (*on_device_done)(void *ctx); /* called in job_device_done; NULL: nothing is */
+    void *on_device_done_ctx;
     struct job_progress progress; /* the last one */
     bool keeps_warm;              /* one object; else each task loads for itself */
     char warm_key[512];
@@ -55,6 +57,11 @@ void job_device_used(const struct job_env *env, int64_t busy_ns, int64_t items)
 {
     EXPECT(busy_ns >= 0 && items >= 0);
     (void)env;
+}
+
+void job_device_done(const struct job_env *env)
+{
+    if (env->host->on_device_done) env->host->on_device_done(env->host->on_device_done_ctx);
 }
 
 void job_progress_set(const struct job_env *env, const struct job_progress *progress)

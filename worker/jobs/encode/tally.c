@@ -24,6 +24,7 @@ _Static_assert(TALLY_STATUSES_MAX + TALLY_BINS + 6 <= COUNTERS_MAX,
 int encode_tally_init(struct encode_tally *tally, const struct labels *labels, struct err *err)
 {
     *tally = (struct encode_tally){.labels = labels};
+    buf_init(&tally->labels_json, 0);
     if (!labels) return 0;
     tally->label = mem_try(labels->labels_count * sizeof *tally->label);
     return tally->label
@@ -34,6 +35,7 @@ int encode_tally_init(struct encode_tally *tally, const struct labels *labels, s
 void encode_tally_deinit(struct encode_tally *tally)
 {
     for (uint32_t i = 0; i < tally->pictures_count; i++) buf_deinit(&tally->picture[i].jpeg);
+    buf_deinit(&tally->labels_json);
     mem_free(tally->label);
     *tally = (struct encode_tally){0};
 }
@@ -193,6 +195,15 @@ static void add_labels(const struct encode_tally *tally, struct buf *out)
     buf_text(out, category == UINT32_MAX ? "},\n" : "}\n    },\n");
 }
 
+int encode_tally_end(struct encode_tally *tally, struct err *err)
+{
+    add_labels(tally, &tally->labels_json);
+    tally->labels = NULL;
+    return buf_failed(&tally->labels_json)
+               ? err_set(err, ERR_LIMIT, "no memory for the statistics of the labels")
+               : 0;
+}
+
 void encode_stats_json(const struct encode_tally *tally, const struct encode_times *times,
                        struct buf *out)
 {
@@ -210,7 +221,7 @@ void encode_stats_json(const struct encode_tally *tally, const struct encode_tim
         buf_printf(out, ": %" PRId64, tally->status[i].rows);
     }
     buf_text(out, "},\n");
-    add_labels(tally, out);
+    buf_add(out, tally->labels_json.data, tally->labels_json.len);
     buf_text(out, "    \"confidence\": [");
     for (uint32_t i = 0; i < TALLY_BINS; i++)
         buf_printf(out, "%s%" PRId64, i ? ", " : "", tally->confidence[i]);

@@ -43,8 +43,9 @@ struct encode_tally {
         int64_t rows;
     } status[TALLY_STATUSES_MAX];
     uint32_t statuses_count;
-    const struct labels *labels; /* borrowed; NULL: none */
+    const struct labels *labels; /* borrowed until encode_tally_end; NULL: none */
     int64_t *label;              /* [labels_count] */
+    struct buf labels_json;      /* what is told of them, behind encode_tally_end */
     int64_t confidence[TALLY_BINS];
     struct tally_picture picture[TALLY_PICTURES_MAX];
     uint32_t pictures_count;
@@ -61,6 +62,8 @@ bool encode_tally_has_room(const struct encode_tally *tally);
  * small it is left out. */
 void encode_tally_picture(struct encode_tally *tally, const struct encode_row *row,
                           const uint8_t *pixels, uint32_t side);
+/* Behind the last row: the labels may go. ERR_LIMIT: no memory for what is told of them. */
+CHECKED int encode_tally_end(struct encode_tally *tally, struct err *err);
 /* Calls visit for each counter that is not zero; at most COUNTERS_MAX names: rows, success, failed,
  * placeholder, near_duplicate, captions, status.NAME, hist.confidence.NN. */
 void encode_tally_each(const struct encode_tally *tally,
@@ -76,6 +79,7 @@ struct encode_times {
     struct encode_stage stage[TALLY_STAGES_MAX];
     uint32_t stages_count;
 };
+/* Behind encode_tally_end. */
 void encode_stats_json(const struct encode_tally *tally, const struct encode_times *times,
                        struct buf *out);
 

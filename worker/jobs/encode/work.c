@@ -84,17 +84,17 @@ static void chan_end(struct chan *chan)
     chan_free(chan);
 }
 
-static void work_free(struct work *work)
+/* All that pictures are encoded with. */
+static void free_pipe(struct work *work)
 {
-    source_close(atomic_load(&work->source));
-    encode_tally_deinit(&work->tally); /* its labels are the model's */
     near_free(work->near);
     encode_model_give(work->model, work->env, &work->options);
-    features_free(work->features);
-    attempt_close(work->attempt); /* and the files that are open */
+    work->near = NULL;
+    work->model = NULL;
     chan_end(work->pool);
     chan_end(work->decode);
     chan_end(work->done);
+    work->pool = work->decode = work->done = NULL;
     for (uint32_t i = 0; i < work->items_count; i++) {
         buf_deinit(&work->item[i].sample.key);
         buf_deinit(&work->item[i].sample.picture);
@@ -102,9 +102,30 @@ static void work_free(struct work *work)
         buf_deinit(&work->item[i].sample.json);
         mem_free(work->item[i].pixels);
     }
+    work->items_count = 0;
     mem_free(work->item);
     mem_free(work->order);
+    work->item = NULL;
+    work->order = NULL;
     encode_work_vectors_deinit(work);
+}
+
+/* To publish takes as long as to encode where tokens are written: the device need not wait. */
+static int leave_device(struct work *work, struct err *err)
+{
+    const int rc = encode_tally_end(&work->tally, err);
+    free_pipe(work);
+    job_device_done(work->env);
+    return rc;
+}
+
+static void work_free(struct work *work)
+{
+    source_close(atomic_load(&work->source));
+    encode_tally_deinit(&work->tally);
+    features_free(work->features);
+    attempt_close(work->attempt); /* and the files that are open */
+    free_pipe(work);
     buf_deinit(&work->line);
     store_close(work->store);
     mem_free(work);
@@ -173,6 +194,7 @@ int encode_work(struct job_env *env, struct job_result *result, struct err *err)
     buf_init(&work->line, 0);
     int rc = open_all(work, &adopted, err);
     if (!rc && !adopted) rc = run_pipe(work, err);
+    if (!rc && !adopted) rc = leave_device(work, err);
     if (!rc && !adopted) rc = encode_work_commit(work, err);
     if (work->attempt && !adopted) rc = attempt_explain(work->attempt, rc, err);
     work_free(work);

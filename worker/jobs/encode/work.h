@@ -89,8 +89,8 @@ struct work {
     Vlmq__Jobs__EncodeShard shard;
     uint8_t fingerprint[HASH_SHA256_BYTES];
     char name[TASK_NAME_BYTES]; /* of the shard: what its files begin with */
-    struct encode_model *model;
-    struct near *near; /* NULL: not wanted */
+    struct encode_model *model; /* NULL: the next task may have it */
+    struct near *near;          /* NULL: not wanted */
     struct work_item *item;
     uint32_t items_count;
     struct chan *pool, *decode, *done;
@@ -112,6 +112,8 @@ struct work {
     struct features *features;
     struct features_column column[FEATURES_COLUMNS_MAX];
     uint32_t columns_count;
+    struct safetensors_pair pair[FEATURES_PAIRS_MAX]; /* of the file of features */
+    uint32_t pairs_count;
     struct encode_tally tally;
     struct work_vectors vectors;
     struct encode_row row;    /* the one at hand */
@@ -141,6 +143,7 @@ void encode_work_vectors_deinit(struct work *work);
 CHECKED int encode_work_files_open(struct work *work, struct err *err);
 /* work->row, with the vectors that it has. */
 CHECKED int encode_work_row(struct work *work, struct err *err);
+/* Needs neither the model nor the items. */
 CHECKED int encode_work_commit(struct work *work, struct err *err);
 void encode_work_adopt(struct work *work, const struct attempt_manifest *manifest);
 /* A line of NNNNN.jsonl, with its end; see line.c. */

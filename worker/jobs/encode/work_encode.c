@@ -112,7 +112,9 @@ void encode_work_vectors_deinit(struct work *work)
     mem_free(vectors->match);
     mem_free(vectors->label);
     mem_free(vectors->fate);
+    *vectors = (struct work_vectors){0};
     mem_free(work->zeros);
+    work->zeros = NULL;
 }
 
 /* ---- progress ---- */

@@ -40,10 +40,51 @@ static int open_features(struct work *work, struct err *err)
     return features_new(&work->features, &options, err);
 }
 
+static const char *crop_name(const struct encode_options *options)
+{
+    return options->crop == VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI ? "openai" : "hf";
+}
+
+/* A name as it is, of a folder the last part: where it stands shapes no bytes. */
+static const char *model_name(const struct encode_options *options)
+{
+    const char *slash = strrchr(options->model, '/');
+    const bool path = options->model[0] == '/' || options->model[0] == '.';
+    return path && slash && slash[1] ? slash + 1 : options->model;
+}
+
+/* What the safetensors file says of itself. */
+static int describe_features(struct work *work, struct err *err)
+{
+    const struct encode_model *model = work->model;
+    const struct clip_shape *shape = &model->shape;
+    struct arena *arena = work->env->arena;
+    uint32_t side = 0;
+    while ((side + 1) * (side + 1) <= shape->tokens) side++;
+    const struct features_about about = {
+        .model = model_name(&work->options),
+        .model_hash = work->files.model_hash,
+        .arithmetic = arena_printf(arena, "%s", model->arithmetic),
+        .preprocess = arena_printf(arena, "%ux%u, crop %s, orientation %s, alpha %s",
+                                   shape->image_side, shape->image_side, crop_name(&work->options),
+                                   work->options.orient ? "applied" : "as stored",
+                                   work->options.drop_alpha ? "dropped" : "on white"),
+        .has_tokens = encode_wants_tokens(&work->options),
+        .hidden_state = work->options.hidden_state,
+        .grid = model->grid,
+        .window = side ? model->grid / side : 1,
+    };
+    if (!about.arithmetic || !about.preprocess)
+        return err_set(err, ERR_LIMIT, "no memory for what the features are");
+    work->pairs_count = features_pairs(work->pair, arena, &about, work->options.feature_dtype);
+    return 0;
+}
+
 int encode_work_files_open(struct work *work, struct err *err)
 {
     char name[ATTEMPT_NAME_BYTES];
     int rc = open_features(work, err);
+    if (!rc) rc = describe_features(work, err);
     file_name(name, work, "", ".jsonl");
     if (!rc) rc = attempt_file_open(work->attempt, &work->lines, name, err);
     return rc ? rc
@@ -81,44 +122,12 @@ int encode_work_row(struct work *work, struct err *err)
 
 /* ---- the end ---- */
 
-static const char *crop_name(const struct encode_options *options)
-{
-    return options->crop == VLMQ__JOBS__ENCODE_CROP__ENCODE_CROP_OPENAI ? "openai" : "hf";
-}
-
-/* A name as it is, of a folder the last part: where it stands shapes no bytes. */
-static const char *model_name(const struct encode_options *options)
-{
-    const char *slash = strrchr(options->model, '/');
-    const bool path = options->model[0] == '/' || options->model[0] == '.';
-    return path && slash && slash[1] ? slash + 1 : options->model;
-}
-
 static int publish_features(struct work *work, struct err *err)
 {
-    char name[ATTEMPT_NAME_BYTES], preprocess[160];
-    struct safetensors_pair pair[FEATURES_PAIRS_MAX];
-    const struct clip_shape *shape = &work->model->shape;
-    uint32_t side = 0;
-    while ((side + 1) * (side + 1) <= shape->tokens) side++;
-    (void)snprintf(preprocess, sizeof preprocess, "%ux%u, crop %s, orientation %s, alpha %s",
-                   shape->image_side, shape->image_side, crop_name(&work->options),
-                   work->options.orient ? "applied" : "as stored",
-                   work->options.drop_alpha ? "dropped" : "on white");
-    const struct features_about about = {
-        .model = model_name(&work->options),
-        .model_hash = work->files.model_hash,
-        .arithmetic = work->model->arithmetic,
-        .preprocess = preprocess,
-        .has_tokens = encode_wants_tokens(&work->options),
-        .hidden_state = work->options.hidden_state,
-        .grid = work->model->grid,
-        .window = side ? work->model->grid / side : 1,
-    };
-    const uint32_t count =
-        features_pairs(pair, work->env->arena, &about, work->options.feature_dtype);
+    char name[ATTEMPT_NAME_BYTES];
     file_name(name, work, "", ".safetensors");
-    return features_publish(work->features, work->attempt, name, pair, count, err);
+    return features_publish(work->features, work->attempt, name, work->pair, work->pairs_count,
+                            err);
 }
 
 /* As clip-retrieval lays them out: a folder for pictures and one for texts. */
