@@ -181,6 +181,7 @@ struct backend {
     struct err err;         /* the first one; code 0: none */
     bool in_pass;           /* ops alone may come */
     uint64_t passes;        /* the number of the latest one */
+    uint64_t replayed;      /* of them that the device was given in one call, as a CUDA graph */
     int64_t busy_ns;        /* with them */
     const char *arithmetic; /* what the bits may depend on: "portable", "avx2", "sm_90" */
     uint32_t threads;       /* of the CPU that ops use */

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Changes with every change of the structs of backend.h and tensor.h. */
-#define BACKEND_INTERFACE 3u
+#define BACKEND_INTERFACE 4u
 
 struct backend_plugin {
     uint32_t interface;  /* BACKEND_INTERFACE */

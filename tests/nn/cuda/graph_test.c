@@ -90,9 +90,11 @@ static void run(struct model *model, float value)
 static void expect(struct model *model, float value, uint32_t called, uint32_t launched)
 {
     const uint64_t graphs = cuda_emulated_graphs();
+    const uint64_t replayed = model->backend->replayed;
     const uint32_t before = model->called;
     run(model, value);
     EXPECT_EQ(model->called - before, called);
+    EXPECT_EQ(model->backend->replayed - replayed, launched);
     EXPECT_EQ(cuda_emulated_graphs() - graphs, launched);
 }
 

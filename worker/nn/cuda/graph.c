@@ -88,7 +88,7 @@ void cuda_graph_run(struct cuda_backend *cuda, const void *owner, const uint32_t
     if (graph->used && !graph->exec && !graph->is_refused) make(cuda, graph, ops, context);
     if (graph->exec) {
         cuda->latest = "pass";
-        (void)cuda_failed(cuda, cudaGraphLaunch(graph->exec, cuda->stream));
+        if (!cuda_failed(cuda, cudaGraphLaunch(graph->exec, cuda->stream))) cuda->base.replayed++;
     } else {
         ops(context);
         graph = find(cuda, owner, shape); /* if scratch moved, all of them are forgotten */
