@@ -148,7 +148,7 @@ bool job_warm_drop(const struct job_env *env);
 /* Adds to a counter of the result by name; dies on more than COUNTERS_MAX names. */
 void job_count(struct job_result *result, const char *name, int64_t value);
 
-#define JOB_NEEDS_DEVICE 1u /* runs on the worker's device, so at most one task at a time */
+#define JOB_NEEDS_DEVICE 1u /* work runs on the worker's device, so one task of it at a time */
 
 struct job_kind {
     const char *name;

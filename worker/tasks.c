@@ -45,9 +45,10 @@ void tasks_stop_all(struct worker *w, enum job_stop stop)
     for (uint32_t i = 0; i < w->tasks_count; i++) host_stop(&w->task[i]->host, stop);
 }
 
+/* Planning and closing leave the device alone. */
 static bool needs_device(const struct task *task)
 {
-    return task->kind->needs & JOB_NEEDS_DEVICE;
+    return task->kind->needs & JOB_NEEDS_DEVICE && task->env.phase == JOB_WORK;
 }
 
 static bool device_is_busy(const struct worker *w)
@@ -172,7 +173,6 @@ static void start_held(struct worker *w)
  * tasks, which come back at once, so a device that fails each of them must not go on. */
 static bool device_is_done(struct worker *w, const struct task *task)
 {
-    /* Planning and closing say nothing of it: they leave the device alone. */
     if (!task->rc && task->env.phase == JOB_WORK) w->device_failures = 0;
     if (!task->rc || task->result.device == JOB_DEVICE_FINE) return false;
     return task->result.device == JOB_DEVICE_POISONED ||

@@ -379,6 +379,18 @@ def test_a_shard_is_published_while_the_next_one_is_encoded(quick, sample, folde
     assert any(b["start_time"] < a["end_time"] for a, b in zip(stats, stats[1:]))
 
 
+def test_a_job_is_planned_while_another_one_has_the_device(quick, sample, folder):
+    write_tar(folder / "in" / "0.tar", sample, 20000, bad=False)
+    write_tar(folder / "few" / "0.tar", sample, 2)
+    long = quick.submit("encode", "in", "--output", "out", "--model", MODEL)
+    wait_for(lambda: quick.job(long)["progress"]["items"] > 0, "the first pictures")
+    other = quick.submit("encode", "few", "--output", "other", "--model", MODEL)
+    wait_for(lambda: quick.job(other)["state"] == "running", "it is planned")
+    assert quick.job(long)["tasks_leased"] == 1 and quick.job(other)["tasks_done"] == 1
+    quick.vlmq("cancel", long)
+    assert quick.wait_job(other)["state"] == "done"
+
+
 def test_private_files_that_somebody_removes_are_made_again(quick, sample, folder):
     write_tar(folder / "in" / "0.tar", sample, 600)
     run(quick, "in", "calm", *EVERYTHING)
