@@ -63,7 +63,7 @@ def test_fetching_is_the_bottleneck(fleet, folder, site):  # noqa: F811
 
 def test_decoding_is_the_bottleneck(fleet, folder, site):  # noqa: F811
     fleet.start()
-    download = Download(folder, site, rows=80, shard_rows=80)
+    download = Download(folder, site, rows=400, shard_rows=400)
     slow = "--encode-format png --resize-mode keep_ratio --decode-threads 1"
     few = ["--image-size", 250, "--transfers", 2, *slow.split()]
     job = fleet.submit(*download.argv(folder / "out", *few))
